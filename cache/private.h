@@ -1,0 +1,85 @@
+#pragma once
+/*
+ * What the files of this folder know of one another, and nobody else: the store itself, the writer's side of a change.
+ */
+#include <pthread.h>
+#include "cache.h"
+#include "statement.h"
+
+struct writer;
+struct wishes;
+struct body_store; /* body.c's own */
+struct work_table; /* work.c's own */
+
+#define LISTENERS_MAX 4
+
+struct listener {
+    void (*call)(void *arg, const struct cache_event *events, size_t n);
+    void *arg;
+};
+
+struct cache {
+    /* Constant once cache_open is through. */
+    char *dir;
+    char *host;
+    char *path;              /* of mail.db */
+    int dirfd;
+    int lockfd;              /* -1 for look_only */
+    bool wire_bodies;
+    bool look_only;
+    struct listener listener[LISTENERS_MAX];
+    unsigned listeners;
+
+    struct writer *writer;   /* NULL for look_only */
+    struct wishes *wishes;
+    struct body_store *bodies;
+    struct work_table *work;
+    struct keywords keywords; /* has its own lock */
+
+    bool has_reader_key;
+    pthread_key_t reader_key; /* each thread's cache_rd */
+    pthread_mutex_t readers_lock;
+    struct cache_rd *readers; /* all of them, protected by readers_lock */
+};
+
+/* Supplied by body.c and work.c: called by cache_open (with dirfd and wire_bodies set, the database open and writable) and by
+ * cache_close (which calls them also after a half-done open: NULL pointers are allowed). Not called for look_only. */
+int body_store_open(struct cache *c);
+void body_store_close(struct cache *c);
+int work_open_table(struct cache *c);
+void work_close_table(struct cache *c);
+
+/* A change under way, on the writer's thread. */
+struct cache_tx {
+    struct cache_rd rd;
+    enum cache_origin origin;
+    int err;                  /* of something that could not be said at once: fails the change */
+    int64_t last_ns;          /* what cache_tx_now gave last */
+    unsigned keywords;        /* how many of the account's are in the table */
+
+    struct cache_event *event;
+    size_t events, events_cap;
+    int64_t *workless;        /* rows that are forgotten: their work files go after the commit */
+    size_t workless_n, workless_cap;
+};
+
+/* The work file of this row goes once the change is committed. */
+void tx_remove_work(struct cache_tx *tx, int64_t message);
+
+/* schema.c: brings an empty or older database to this version: 0, -EPROTO for a newer one. */
+#define SCHEMA_VERSION 1
+int schema_version(struct cache_rd *rd, int *ret);
+int schema_migrate(struct cache_rd *rd, int to);
+
+/* keyword.c: the account's keywords. load also checks that names and bits agree; store writes those that are new, inside a transaction. */
+int keyword_load(struct cache_rd *rd, struct keywords *k, unsigned *ret_n);
+int keyword_store(struct cache_rd *rd, struct keywords *k, unsigned from, unsigned *ret_n);
+
+/* writer.c */
+int writer_start(struct cache *c, struct writer **ret);
+/* Commits what waits, syncs, ends the thread, closes the connection. NULL is allowed. */
+void writer_stop(struct writer *w);
+
+/* want.c */
+int wishes_new(struct wishes **ret);
+void wishes_free(struct wishes *w);
