@@ -1,5 +1,6 @@
 #pragma once
-/* A growable string, always NUL terminated once something was added. Zero-initialised is empty. After -ENOMEM failed is set and later calls do nothing. */
+/* A growable string, always NUL terminated once something was added. Zero-initialised is empty. After -ENOMEM
+ * failed is set and later calls do nothing. */
 #include <stdbool.h>
 #include <stddef.h>
 

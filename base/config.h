@@ -1,8 +1,8 @@
 #pragma once
 /*
- * The configuration file: INI by inih, one section an account, all keys checked. Unknown keys, bad values and duplicate keys or
- * sections are errors that name file and line. See man/mailmount.5 for the keys.
- * Thread: read once at start, constant afterwards.
+ * The configuration file: INI by inih, one section an account, all keys checked. Unknown keys, bad values and
+ * duplicate keys or sections are errors that name file and line. See man/mailmount.5 for the keys. Thread:
+ * read once at start, constant afterwards.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -21,17 +21,20 @@ struct config_account {
     uint16_t port;
     enum config_tls tls;
     bool allow_plaintext;
-    char *ca_file, *fingerprint; /* fingerprint: "SHA256:" optional, 64 hex digits with or without colons; NULL */
+    char *ca_file,
+        *fingerprint; /* fingerprint: "SHA256:" optional, 64 hex digits with or without colons; NULL */
     char *user, *password, *password_command;
     enum config_auth auth;
     char *tunnel;
     enum config_layout layout;
-    char **mailboxes; /* NULL-terminated patterns, "!" first excludes, UTF-8 paths joined by '/', fnmatch; NULL: all */
+    char **mailboxes; /* NULL-terminated patterns, "!" first excludes, UTF-8 paths joined by '/', fnmatch;
+                         NULL: all */
     enum config_line_endings line_endings;
     enum config_delete deletion;
     int64_t keep_deleted_s;
-    bool brake_off; unsigned brake_percent, brake_count;
-    unsigned poll_s;   /* seconds between polls */
+    bool brake_off;
+    unsigned brake_percent, brake_count;
+    unsigned poll_s; /* seconds between polls */
     bool idle;
     unsigned connections;
     char *data_dir; /* absolute */
@@ -51,22 +54,26 @@ struct config {
     unsigned accounts;
 };
 
-/* Which file: argument, else MAILMOUNT_CONFIG, else $XDG_CONFIG_HOME/mailmount/config, else ~/.config/mailmount/config. Caller frees; NULL without memory. */
+/* Which file: argument, else MAILMOUNT_CONFIG, else $XDG_CONFIG_HOME/mailmount/config, else
+ * ~/.config/mailmount/config. Caller frees; NULL without memory. */
 char *config_path(const char *argument);
 
-/* Reads and checks the file. overrides: NULL-terminated "key=value" from -o, applied to every account (may be NULL). */
+/* Reads and checks the file. overrides: NULL-terminated "key=value" from -o, applied to every account (may be
+ * NULL). */
 int config_read(const char *path, const char *const *overrides, struct config *ret, struct fault *f);
 void config_finish(struct config *c);
 
 /* The account by name; name may be NULL when there is exactly one. */
 int config_find(const struct config *c, const char *name, const struct config_account **ret, struct fault *f);
 
-/* All settings in force of an account, NULL key at the end, in the order of the manual. Freed by config_settings_free. */
+/* All settings in force of an account, NULL key at the end, in the order of the manual. Freed by
+ * config_settings_free. */
 struct config_setting *config_settings(const struct config_account *a);
 void config_settings_free(struct config_setting *s);
 
 /* Is this "key=value" (or "key") one of ours, rather than a FUSE option? */
 bool config_is_key(const char *option);
 
-/* The password: password, or the first line of password_command's output (run by /bin/sh, at most 30 s). Caller frees, after wiping. */
+/* The password: password, or the first line of password_command's output (run by /bin/sh, at most 30 s).
+ * Caller frees, after wiping. */
 int config_password(const struct config_account *a, char **ret, struct fault *f);

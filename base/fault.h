@@ -7,6 +7,7 @@
  * Thread: a fault belongs to the caller; no locking.
  */
 #include <stdarg.h>
+#include <stdbool.h>
 
 /* Exit statuses, the subset of sysexits.h that the commands use. */
 enum fault_exit {
@@ -34,3 +35,6 @@ __attribute__((format(printf, 4, 5))) int fault_set(struct fault *f, enum fault_
 
 /* Puts "CONTEXT: " before the text of a fault that is set. */
 __attribute__((format(printf, 2, 3))) void fault_prefix(struct fault *f, const char *format, ...);
+
+/* Makes text fit for a terminal and a log line: control characters (C0, DEL, C1 in UTF-8) become '?'. */
+void fault_one_line(char *text);

@@ -3,8 +3,8 @@
  * The flags of a message as one machine word, so that a three-way merge is three operations on bits.
  *
  * Bits 0 to 5 are the IMAP system flags that Maildir has a letter for, and $Forwarded (RFC 3501 2.3.2,
- * RFC 9051 2.3.2). Bits 6 to 63 are keywords, numbered for the whole account by struct keywords. \Recent is never stored
- * and never sent (case 31).
+ * RFC 9051 2.3.2). Bits 6 to 63 are keywords, numbered for the whole account by struct keywords. \Recent is
+ * never stored and never sent (case 31).
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -47,15 +47,16 @@ static inline flags_t flags_merge(flags_t base, flags_t left, flags_t right)
  */
 struct keywords {
     pthread_mutex_t lock;
-    unsigned n;                       /* protected by lock */
-    char *name[FLAGS_KEYWORDS_MAX];   /* protected by lock; an entry once set never changes */
+    unsigned n;                     /* protected by lock */
+    bool told_full;                 /* protected by lock; the log has heard that all bits are given out */
+    char *name[FLAGS_KEYWORDS_MAX]; /* protected by lock; an entry once set never changes */
 };
 
 void keywords_init(struct keywords *k);
 void keywords_finish(struct keywords *k);
 
-/* The bit (0 to 63) of a flag or keyword as a server writes it; adds an unknown keyword. -1 for \Recent, other
- * backslash flags, invalid atoms, and when all bits are given out (logged once: the keyword is then
+/* The bit (0 to 63) of a flag or keyword as a server writes it; adds an unknown keyword. -1 for \Recent,
+ * other backslash flags, invalid atoms, and when all bits are given out (logged once: the keyword is then
  * left as it is on the server, and never removed by us). */
 int keywords_bit(struct keywords *k, const char *name);
 

@@ -1,8 +1,8 @@
 #pragma once
 /*
- * The log: one line a call to standard error (in the foreground) or to the account's log file (data_dir/log), with time and level. No mail
- * content, address, subject or secret is ever logged; control characters are replaced, for text may come from a server.
- * Thread: any.
+ * The log: one line a call to standard error (in the foreground) or to the account's log file (data_dir/log),
+ * with time and level. No mail content, address, subject or secret is ever logged; control characters are
+ * replaced, for text may come from a server. Thread: any.
  */
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 

@@ -21,15 +21,17 @@ struct maildir_name {
 /* Parses a file name. letters may be NULL: no keywords. */
 void maildir_parse(const char *name, const struct maildir_letters *letters, struct maildir_name *ret);
 
-/* The same name with other flags: base, ":2,", letters in ASCII order; letters that stand for nothing known here are kept.
- * Keywords without a letter in this mailbox are left out. with_info = false gives the bare base when there would be no letters.
- * out has MAILDIR_NAME_MAX + 1 octets; -ENAMETOOLONG. */
-int maildir_rename(const char *name, flags_t flags, const struct maildir_letters *letters, bool with_info, char *out);
+/* The same name with other flags: base, ":2,", letters in ASCII order; letters that stand for nothing known
+ * here are kept. Keywords without a letter in this mailbox are left out. with_info = false gives the bare
+ * base when there would be no letters. out has MAILDIR_NAME_MAX + 1 octets; -ENAMETOOLONG. */
+int maildir_rename(const char *name, flags_t flags, const struct maildir_letters *letters, bool with_info,
+                   char *out);
 
 /* A fresh base name: "SECONDS.R<id>.HOST" with '/' and ':' of host replaced. */
 int maildir_fresh(long long seconds, long long id, const char *host, char *out);
 
-/* Is this a name that editors and tools use for scratch files in cur/ and new/, and that is never mail? Names that start with a dot or '#',
- * end in '~' or '#', vim's "4913" (and the numbers it tries next: 4913 + 123 n, only digits, below 10 digits), "sedXXXXXX" (six letters or digits),
+/* Is this a name that editors and tools use for scratch files in cur/ and new/, and that is never mail? Names
+ * that start with a dot or '#', end in '~' or '#', vim's "4913" (and the numbers it tries next: 4913 + 123 n,
+ * only digits, below 10 digits), "sedXXXXXX" (six letters or digits),
  * *.swp *.swo *.swn *.swx and other "*.sw?", emacs' lock links. */
 bool maildir_is_scratch(const char *name);
