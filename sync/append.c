@@ -1,0 +1,379 @@
+/*
+ * Append: exactly once, and no octet altered.
+ *
+ * Before anything is sent, the intent is committed and on disk: mailbox, its UIDVALIDITY and UIDNEXT, size,
+ * hash, Message-ID, date. From the first octet to the tagged answer the outcome of a broken line is unknown,
+ * and also a crash of this program between the server's OK and our commit looks the same afterwards: a
+ * pending row. Such a row is settled before anything else is done with a new session: all messages at or
+ * above the old UIDNEXT are listed and compared (the brain decides); where identities do not decide, bodies
+ * are read. Only when none is ours is the message sent again.
+ *
+ * Moves are settled by the same look into their target: they, too, make a message there. A move that was done
+ * as COPY keeps its row until the source is expunged.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include "log.h"
+#include "private.h"
+
+static uint64_t content_number(const uint8_t hash[32])
+{
+    uint64_t n;
+    memcpy(&n, hash, sizeof n);
+    return n | 1;
+}
+
+static ssize_t read_wire(void *arg, void *out, size_t size)
+{
+    return body_reader_read(arg, out, size);
+}
+
+struct confirm {
+    int64_t message, mailbox;
+    uint32_t uid;
+    flags_t flags;
+    bool keep_pending;
+};
+
+int append_confirm(cache_tx *tx, int64_t message, int64_t mailbox, uint32_t uid, flags_t flags)
+{
+    struct base_state base = {.mailbox = mailbox, .uid = uid, .message = message, .flags = flags};
+    return cache_worker_agree(tx, message, &base);
+}
+
+static int forget_intent(cache_tx *tx, int64_t message)
+{
+    int r = pending_forget(tx, message);
+    return r == -ENOENT ? 0 : r;
+}
+
+static int confirm(cache_tx *tx, void *arg)
+{
+    const struct confirm *c = arg;
+    int r = append_confirm(tx, c->message, c->mailbox, c->uid, c->flags);
+    if (r == 0)
+        r = failure_forget(tx, c->message, 0);
+    if (r == -ENOENT)
+        r = 0;
+    return r == 0 && !c->keep_pending ? forget_intent(tx, c->message) : r;
+}
+
+static int forget_pending(cache_tx *tx, void *arg)
+{
+    return forget_intent(tx, *(int64_t *)arg);
+}
+
+static enum worker_result drop_intent(struct engine *e, int64_t message)
+{
+    int r = cache_write(e->cache, CACHE_FROM_SERVER, CACHE_SOON, forget_pending, &message);
+    return r < 0 ? WORKER_LOCAL : WORKER_DONE;
+}
+
+static enum worker_result confirmed(struct engine *e, const struct confirm *c)
+{
+    if (cache_write(e->cache, CACHE_FROM_SERVER, CACHE_SOON, confirm, (void *)c) < 0)
+        return WORKER_LOCAL;
+    work_sent(e->cache, c->message);
+    return WORKER_DONE;
+}
+
+/* ---- what became of it? ---- */
+
+struct found {
+    struct worker_scan scan;
+    struct brain_candidate *candidate;
+    struct mailbox box;
+};
+
+struct hash_sink {
+    struct body_writer *writer;
+    bool whole;
+};
+
+static int hash_octets(void *arg, const void *octets, size_t length)
+{
+    return body_writer_write(((struct hash_sink *)arg)->writer, octets, length);
+}
+
+static int hash_end(void *arg, uint32_t uid, bool whole)
+{
+    (void)uid;
+    ((struct hash_sink *)arg)->whole = whole;
+    return 0;
+}
+
+/* Reads the body of one candidate, for its content. A message that is gone meanwhile has content 1, which
+ * nothing else has. */
+static enum worker_result read_candidate(struct engine *e, struct found *f, uint32_t uid)
+{
+    struct hash_sink state = {0};
+    struct worker_sink sink = {.arg = &state, .data = hash_octets, .end = hash_end};
+    struct worker_error error = {0};
+    struct body_info info;
+    struct uidset uids = {0};
+    uint64_t content = 2;
+
+    if (body_writer_open(e->cache, &state.writer) < 0)
+        return WORKER_LOCAL;
+    enum worker_result r = uidset_add(&uids, uid) < 0 ? WORKER_LOCAL : WORKER_DONE;
+    if (r == WORKER_DONE)
+        r = e->worker->ops->fetch(e->worker, f->box.remote, f->scan.token.uidvalidity, &uids, &sink, &error);
+    uidset_finish(&uids);
+    if (r == WORKER_DONE && state.whole) {
+        if (body_writer_finish(state.writer, &info) < 0)
+            return WORKER_LOCAL;
+        content = content_number(info.hash);
+    } else {
+        body_writer_abort(state.writer);
+        if (r != WORKER_DONE && r != WORKER_GONE)
+            return r;
+    }
+    for (size_t i = 0; i < f->scan.n; i++)
+        if (f->candidate[i].uid == uid)
+            f->candidate[i].content = content;
+    return WORKER_DONE;
+}
+
+static enum worker_result look(struct engine *e, int64_t mailbox, uint32_t from, struct found *f)
+{
+    struct worker_error error = {0};
+    cache_rd *rd = cache_reader(e->cache);
+
+    memset(f, 0, sizeof *f);
+    int r = mailbox_get(rd, mailbox, &f->box);
+    if (r < 0)
+        return r == -ENOENT ? WORKER_GONE : WORKER_LOCAL;
+    if (!f->box.on_server)
+        return WORKER_GONE;
+    enum worker_result result = e->worker->ops->list(e->worker, f->box.remote, from, &f->scan, &error);
+    if (result != WORKER_DONE)
+        return result;
+    f->candidate = calloc(f->scan.n + 1, sizeof *f->candidate);
+    if (!f->candidate)
+        return WORKER_LOCAL;
+    for (size_t i = 0; i < f->scan.n; i++) {
+        struct base_state base;
+        const struct worker_message *s = &f->scan.message[i];
+        f->candidate[i] = (struct brain_candidate){.uid = s->uid,
+                                                   .size = s->size,
+                                                   .message_id = s->message_id,
+                                                   .paired = base_of_uid(rd, mailbox, s->uid, &base) == 0};
+    }
+    return WORKER_DONE;
+}
+
+static void found_finish(struct found *f)
+{
+    worker_scan_finish(&f->scan);
+    free(f->candidate);
+}
+
+static enum worker_result verdict(struct engine *e, struct found *f, const struct pending *p,
+                                  uint32_t *ret_uid, enum brain_append_verdict *ret)
+{
+    struct brain_append intent = {.uidvalidity = p->uidvalidity,
+                                  .uidnext = p->uidnext,
+                                  .size = p->wire_size,
+                                  .message_id = p->message_id,
+                                  .date_s = p->date_s,
+                                  .content = content_number(p->hash)};
+    for (;;) {
+        *ret = brain_append_settle(&intent, f->scan.token.uidvalidity, f->candidate, f->scan.n, ret_uid);
+        if (*ret != BRAIN_APPEND_READ)
+            return WORKER_DONE;
+        enum worker_result r = read_candidate(e, f, *ret_uid);
+        if (r != WORKER_DONE)
+            return r;
+    }
+}
+
+/* The source of a move whose copy is confirmed goes; then the move is over. */
+static enum worker_result finish_move(struct engine *e, const struct pending *p)
+{
+    struct mailbox source;
+    struct uidset uids = {0};
+    struct worker_outcome outcome = {0};
+    struct worker_error error = {0};
+
+    if (mailbox_get(cache_reader(e->cache), p->source, &source) == 0 && source.on_server) {
+        struct worker_op op = {.verb = WORKER_EXPUNGE, .mailbox = source.remote, .uids = &uids};
+        if (uidset_add(&uids, p->source_uid) < 0)
+            return WORKER_LOCAL;
+        enum worker_result r = e->worker->ops->apply(e->worker, &op, &outcome, &error);
+        uidset_finish(&uids);
+        if (r == WORKER_REFUSED)
+            engine_fail_message(e, p->message, p->source, "move", &error);
+        if (r != WORKER_DONE && r != WORKER_GONE)
+            return r;
+    }
+    return drop_intent(e, p->message);
+}
+
+static bool still_at_source(struct engine *e, const struct pending *p)
+{
+    struct base_state base;
+    return base_of_message(cache_reader(e->cache), p->message, &base) == 0 && base.mailbox == p->source &&
+           base.uid == p->source_uid;
+}
+
+static enum worker_result settle_one(struct engine *e, struct found *f, const struct pending *p)
+{
+    enum brain_append_verdict v;
+    uint32_t uid = 0;
+
+    if (p->kind == PENDING_MOVE && !still_at_source(e, p))
+        return finish_move(e, p);
+    enum worker_result r = verdict(e, f, p, &uid, &v);
+    if (r != WORKER_DONE)
+        return r;
+    if (v != BRAIN_APPEND_THERE) {
+        log_info("row %lld: what was announced did not happen", (long long)p->message);
+        return drop_intent(e, p->message);
+    }
+    flags_t flags = p->flags;
+    for (size_t i = 0; i < f->scan.n; i++)
+        if (f->scan.message[i].uid == uid) {
+            flags = f->scan.message[i].flags;
+            f->candidate[i].paired = true;
+        }
+    log_info("row %lld: what was announced had happened, as UID %u", (long long)p->message, uid);
+    struct confirm c = {p->message, p->mailbox, uid, flags, p->kind == PENDING_MOVE};
+    r = confirmed(e, &c);
+    return r == WORKER_DONE && p->kind == PENDING_MOVE ? finish_move(e, p) : r;
+}
+
+struct collected {
+    struct pending *row;
+    size_t n;
+};
+
+static int collect(void *arg, const struct pending *p)
+{
+    struct collected *c = arg;
+    struct pending *grown = reallocarray(c->row, c->n + 1, sizeof *grown);
+    if (!grown)
+        return -ENOMEM;
+    c->row = grown;
+    c->row[c->n++] = *p;
+    return 0;
+}
+
+static int by_mailbox(const void *a, const void *b)
+{
+    const struct pending *x = a, *y = b;
+    if (x->mailbox != y->mailbox)
+        return x->mailbox < y->mailbox ? -1 : 1;
+    return (x->uidnext > y->uidnext) - (x->uidnext < y->uidnext);
+}
+
+enum worker_result append_settle_all(struct engine *e)
+{
+    struct collected all = {0};
+    enum worker_result r = WORKER_DONE;
+
+    if (pending_each(cache_reader(e->cache), 0, collect, &all) < 0)
+        r = WORKER_LOCAL;
+    if (all.n)
+        qsort(all.row, all.n, sizeof *all.row, by_mailbox);
+    for (size_t i = 0; i < all.n && r == WORKER_DONE;) {
+        struct found f;
+        int64_t mailbox = all.row[i].mailbox;
+        r = look(e, mailbox, all.row[i].uidnext ? all.row[i].uidnext : 1, &f);
+        bool gone = r == WORKER_GONE || r == WORKER_REFUSED;
+        if (gone)
+            r = WORKER_DONE;
+        for (; i < all.n && all.row[i].mailbox == mailbox && r == WORKER_DONE; i++)
+            r = gone ? drop_intent(e, all.row[i].message) : settle_one(e, &f, &all.row[i]);
+        found_finish(&f);
+        if (r == WORKER_REFUSED || r == WORKER_GONE)
+            r = WORKER_DONE;
+    }
+    free(all.row);
+    return r;
+}
+
+/* ---- sending ---- */
+
+/* NUL needs another literal (case 62), which is announced before the first octet: the body is read once for
+ * that. */
+static int has_nul(struct engine *e, const struct message *m, bool *ret)
+{
+    struct body_reader *reader;
+    char part[16384];
+    ssize_t n;
+    int r = body_reader_open(e->cache, m, &reader);
+    if (r < 0)
+        return r;
+    *ret = false;
+    while ((n = body_reader_read(reader, part, sizeof part)) > 0 && !*ret)
+        *ret = memchr(part, 0, (size_t)n) != NULL;
+    body_reader_close(reader);
+    return n < 0 ? (int)n : 0;
+}
+
+static enum worker_result send_body(struct engine *e, const struct message *m, const struct mailbox *box,
+                                    struct worker_outcome *outcome, struct worker_error *error)
+{
+    struct body_reader *reader;
+    bool nul;
+    int r = has_nul(e, m, &nul);
+    if (r == 0)
+        r = body_reader_open(e->cache, m, &reader);
+    if (r < 0) {
+        error->err = r;
+        return WORKER_LOCAL;
+    }
+    struct worker_op op = {.verb = WORKER_APPEND,
+                           .mailbox = box->remote,
+                           .add = m->flags & (box->uidvalidity ? box->permanent : FLAGS_SYSTEM),
+                           .size = m->wire_size,
+                           .read = read_wire,
+                           .read_arg = reader,
+                           .date_s = m->date_s,
+                           .zone_min = m->zone_min,
+                           .nul = nul};
+    enum worker_result result = e->worker->ops->apply(e->worker, &op, outcome, error);
+    body_reader_close(reader);
+    return result;
+}
+
+static enum worker_result look_for_one(struct engine *e, const struct pending *p)
+{
+    struct found f;
+    enum worker_result r = look(e, p->mailbox, p->uidnext ? p->uidnext : 1, &f);
+    if (r == WORKER_DONE)
+        r = settle_one(e, &f, p);
+    found_finish(&f);
+    return r;
+}
+
+enum worker_result append_message(struct engine *e, const struct message *m, const struct mailbox *box)
+{
+    struct worker_outcome outcome = {0};
+    struct worker_error error = {0};
+    struct pending intent;
+
+    if (pending_of_message(cache_reader(e->cache), m->id, &intent) < 0)
+        return WORKER_LOCAL;
+    enum worker_result r = send_body(e, m, box, &outcome, &error);
+    if (r == WORKER_DONE) {
+        struct brain_append expected = {.uidvalidity = intent.uidvalidity, .uidnext = intent.uidnext};
+        log_debug("case 2: row %lld appended to mailbox %lld", (long long)m->id, (long long)box->id);
+        if (!brain_append_uid_credible(&expected, outcome.uidvalidity, outcome.uid))
+            return look_for_one(e, &intent);
+        struct confirm c = {m->id, box->id, outcome.uid, m->flags, false};
+        return confirmed(e, &c);
+    }
+    if (r == WORKER_UNKNOWN || r == WORKER_CANCELLED)
+        return r; /* settled in the next session */
+    if (r == WORKER_LOCAL && (error.err == -ENOENT || error.err == -ESTALE || error.err == -EIO))
+        r = WORKER_REFUSED; /* this body cannot be read; others can (case 20) */
+    if (r == WORKER_REFUSED && !error.try_create)
+        engine_fail_message(e, m->id, box->id, "append", &error);
+    if (r != WORKER_BROKEN) {
+        enum worker_result dropped = drop_intent(e, m->id);
+        return dropped == WORKER_DONE ? r : dropped;
+    }
+    return r;
+}

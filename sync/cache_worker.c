@@ -1,0 +1,113 @@
+#include "cache_worker.h"
+#include <errno.h>
+#include <string.h>
+#include "clock.h"
+
+bool cache_worker_is_mail(const struct message *m)
+{
+    return m->sub != SUB_TMP && !m->scratch && (m->state == MESSAGE_WANTED || m->size > 0);
+}
+
+void cache_worker_scan(const struct message *m, const struct base_state *base, const struct mailbox *box,
+                       struct brain_message *ret)
+{
+    bool shown = m->state != MESSAGE_GONE;
+
+    memset(ret, 0, sizeof *ret);
+    ret->key = m->id;
+    if (base) {
+        ret->base = (struct brain_state){.present = true, .mailbox = base->mailbox, .flags = base->flags};
+        ret->side[SERVER_SIDE] = ret->base;
+    }
+    if (base && shown && !cache_worker_is_mail(m))
+        /* An editor's backup name, or a file being rewritten from nothing: it is in between, not gone. */
+        ret->side[CACHE_SIDE] = ret->base;
+    else if (shown && cache_worker_is_mail(m))
+        ret->side[CACHE_SIDE] =
+            (struct brain_state){.present = true, .mailbox = m->mailbox, .flags = m->flags};
+    ret->settled[CACHE_SIDE] = m->state == MESSAGE_PRESENT;
+    ret->settled[SERVER_SIDE] = true;
+    ret->after = m->state == MESSAGE_GONE ? m->after : 0;
+    ret->can_store[CACHE_SIDE] = ~(flags_t)0;
+    ret->can_store[SERVER_SIDE] = box && box->uidvalidity ? box->permanent : ~(flags_t)0;
+    ret->mailbox_there[CACHE_SIDE] = true;
+    ret->mailbox_there[SERVER_SIDE] = box && box->on_server;
+}
+
+static int come_back(cache_tx *tx, struct message *m, const struct brain_op *op)
+{
+    m->state = m->has_hash ? MESSAGE_PRESENT : MESSAGE_WANTED;
+    m->flags = op->add;
+    m->gone_at = 0;
+    m->after = 0;
+    return message_put(tx, m);
+}
+
+static int copy_here(cache_tx *tx, const struct brain_op *op, struct message *m,
+                     const struct cache_worker_news *news, int64_t mailbox)
+{
+    if (m->id)
+        return come_back(tx, m, op);
+    int r = message_new_wanted(tx, mailbox, op->add, news->date_s, news->zone_min, news->size, m);
+    if (r < 0 || !news->message_id)
+        return r;
+    m->message_id = news->message_id;
+    return message_put(tx, m);
+}
+
+static int remove_here(cache_tx *tx, struct message *m)
+{
+    /* Mail that never arrived has nothing to restore. */
+    if (m->state == MESSAGE_WANTED && !m->has_hash) {
+        int r = base_forget(tx, m->id);
+        return r < 0 ? r : message_forget(tx, m->id);
+    }
+    if (m->state != MESSAGE_GONE) {
+        m->state = MESSAGE_GONE;
+        m->gone_at = clock_now_ns() / 1000000000;
+    }
+    m->dirty = false;
+    return message_put(tx, m);
+}
+
+int cache_worker_apply(cache_tx *tx, const struct brain_op *op, struct message *m,
+                       const struct cache_worker_news *news, int64_t mailbox)
+{
+    switch (op->verb) {
+    case BRAIN_COPY:
+        return copy_here(tx, op, m, news, mailbox);
+    case BRAIN_REMOVE:
+        return remove_here(tx, m);
+    case BRAIN_STORE:
+        return message_set_flags(tx, m, (m->flags | op->add) & ~op->remove);
+    case BRAIN_MOVE:
+        m->mailbox = op->mailbox;
+        return message_put(tx, m);
+    case BRAIN_AGREE:
+    case BRAIN_FORGET:
+        return 0;
+    }
+    return -EINVAL;
+}
+
+int cache_worker_agree(cache_tx *tx, int64_t message, const struct base_state *b)
+{
+    struct message m;
+    int r = b ? base_put(tx, b) : base_forget(tx, message);
+    if (r < 0)
+        return r;
+    r = message_get(cache_tx_rd(tx), message, &m);
+    if (r == -ENOENT)
+        return 0;
+    if (r < 0)
+        return r;
+    bool here = m.state != MESSAGE_GONE && cache_worker_is_mail(&m);
+    bool equal =
+        b ? here && m.mailbox == b->mailbox && m.flags == b->flags && m.state != MESSAGE_WRITING : !here;
+    if (equal)
+        return message_clean(tx, message);
+    if (m.dirty)
+        return 0;
+    m.dirty = true;
+    return message_put(tx, &m);
+}

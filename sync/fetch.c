@@ -1,0 +1,395 @@
+/*
+ * Bodies, from the server to the store: newest first, a batch of one mailbox a command, streamed to disk as
+ * they come.
+ *
+ * Several fetchers work at once, each with a session of its own. A row whose body is under way is claimed, so
+ * that no two fetch it. When a batch has arrived, the files are synced together, and only then the rows that
+ * name them are committed (the order of durability): a crash before that costs a second download, never a
+ * message. A row becomes visible in that commit, whole.
+ *
+ * Readers' wishes (a body that is missing or damaged on disk, case 20) go before everything else.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include "log.h"
+#include "private.h"
+
+#define FETCH_MESSAGES 500
+#define FETCH_BYTES (16 << 20)
+#define FETCH_LOOK 4000
+
+struct wanted {
+    int64_t id;
+    uint32_t uid;
+    bool arrived, done;
+    struct body_info info;
+};
+
+struct fetch {
+    struct engine *e;
+    struct mailbox box;
+    struct wanted *row;
+    size_t n;
+    int64_t bytes;
+    struct body_writer *writer;
+    struct uidset uids;
+    cache_rd *rd;
+    int64_t only;
+    uint64_t received;
+};
+
+/* ---- claims ---- */
+
+static int compare_ids(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* Called with the lock held. */
+static bool is_claimed(struct engine *e, int64_t id)
+{
+    for (size_t i = 0; i < e->n_claimed; i++)
+        if (e->claimed[i] == id)
+            return true;
+    return false;
+}
+
+static bool claim(struct engine *e, int64_t id)
+{
+    bool ok = false;
+    pthread_mutex_lock(&e->lock);
+    if (e->n_claimed == e->cap_claimed) {
+        size_t cap = e->cap_claimed ? 2 * e->cap_claimed : 1024;
+        int64_t *grown = reallocarray(e->claimed, cap, sizeof *grown);
+        if (grown) {
+            e->claimed = grown;
+            e->cap_claimed = cap;
+        }
+    }
+    if (e->n_claimed < e->cap_claimed && !is_claimed(e, id)) {
+        e->claimed[e->n_claimed++] = id;
+        ok = true;
+    }
+    pthread_mutex_unlock(&e->lock);
+    return ok;
+}
+
+static int compare_wanted(const void *a, const void *b)
+{
+    return compare_ids(&((const struct wanted *)a)->id, &((const struct wanted *)b)->id);
+}
+
+static void unclaim(struct fetch *f)
+{
+    struct engine *e = f->e;
+    size_t kept = 0;
+    qsort(f->row, f->n, sizeof *f->row, compare_wanted);
+    pthread_mutex_lock(&e->lock);
+    for (size_t i = 0; i < e->n_claimed; i++) {
+        struct wanted key = {.id = e->claimed[i]};
+        if (!bsearch(&key, f->row, f->n, sizeof *f->row, compare_wanted))
+            e->claimed[kept++] = e->claimed[i];
+    }
+    e->n_claimed = kept;
+    pthread_mutex_unlock(&e->lock);
+}
+
+void fetch_forget_claims(struct engine *e)
+{
+    free(e->claimed);
+    e->claimed = NULL;
+    e->n_claimed = e->cap_claimed = 0;
+}
+
+/* ---- choosing a batch ---- */
+
+static bool is_parked(struct fetch *f, int64_t id)
+{
+    struct failure failed;
+    return failure_get(f->rd, id, 0, &failed) == 0 && failed.retry_s > clock_now_ns() / 1000000000;
+}
+
+static int choose(void *arg, const struct message *m)
+{
+    struct fetch *f = arg;
+    struct base_state base;
+
+    if ((f->n && m->mailbox != f->box.id) || (f->only && m->mailbox != f->only))
+        return 0;
+    if (base_of_message(f->rd, m->id, &base) < 0 || base.mailbox != m->mailbox || is_parked(f, m->id))
+        return 0;
+    if (!f->n && (mailbox_get(f->rd, m->mailbox, &f->box) < 0 || !f->box.on_server))
+        return 0;
+    if (!claim(f->e, m->id))
+        return 0;
+    f->row[f->n++] = (struct wanted){.id = m->id, .uid = base.uid};
+    f->bytes += m->size;
+    return f->n == FETCH_MESSAGES || f->bytes >= FETCH_BYTES;
+}
+
+/* A body that a reader waits for. Rows that never had an address cannot be fetched: what was on disk was all
+ * there was. */
+static bool choose_wish(struct fetch *f)
+{
+    int64_t id;
+    struct base_state base;
+    struct message m;
+
+    while (cache_wanted_take(f->e->cache, &id, 1) == 1) {
+        if (message_get(f->rd, id, &m) < 0 || base_of_message(f->rd, id, &base) < 0 ||
+            mailbox_get(f->rd, base.mailbox, &f->box) < 0) {
+            cache_wanted_done(f->e->cache, id, -EIO);
+            continue;
+        }
+        if (!claim(f->e, id))
+            continue; /* under way: its end answers the wish */
+        f->row[f->n++] = (struct wanted){.id = id, .uid = base.uid};
+        return true;
+    }
+    return false;
+}
+
+/* ---- receiving ---- */
+
+static int receive(void *arg, const void *octets, size_t length)
+{
+    struct fetch *f = arg;
+    if (!f->writer) {
+        int r = body_writer_open(f->e->cache, &f->writer);
+        if (r < 0)
+            return r;
+    }
+    f->received += length;
+    return body_writer_write(f->writer, octets, length);
+}
+
+static struct wanted *find_uid(struct fetch *f, uint32_t uid)
+{
+    for (size_t i = 0; i < f->n; i++)
+        if (f->row[i].uid == uid && !f->row[i].arrived)
+            return &f->row[i];
+    return NULL;
+}
+
+static void count_bytes(struct engine *e, uint64_t bytes)
+{
+    int64_t now = clock_boot_ms();
+    pthread_mutex_lock(&e->lock);
+    e->status.bodies_done++;
+    e->status.bytes_done += bytes;
+    if (now - e->rate_start_ms > 5000) {
+        e->rate_start_ms = now - 1000;
+        e->rate_bytes /= 5;
+    }
+    e->rate_bytes += bytes;
+    e->status.bytes_per_s = (double)e->rate_bytes * 1000 / (double)(now - e->rate_start_ms + 1);
+    pthread_mutex_unlock(&e->lock);
+}
+
+/* Some servers send another message than the one asked for (case 18): nobody waits for it, so it is dropped.
+ */
+static int received(void *arg, uint32_t uid, bool whole)
+{
+    struct fetch *f = arg;
+    struct wanted *row = find_uid(f, uid);
+
+    if (!row || !whole || (!f->writer && body_writer_open(f->e->cache, &f->writer) < 0)) {
+        body_writer_abort(f->writer);
+        f->writer = NULL;
+        f->received = 0;
+        return 0;
+    }
+    int r = body_writer_finish(f->writer, &row->info);
+    f->writer = NULL;
+    if (r < 0)
+        return r;
+    row->arrived = true;
+    count_bytes(f->e, f->received);
+    f->received = 0;
+    return 0;
+}
+
+/* ---- committing ---- */
+
+static int put_body(cache_tx *tx, const struct fetch *f, struct wanted *row)
+{
+    struct message m;
+    struct base_state base;
+    cache_rd *rd = cache_tx_rd(tx);
+    int r = message_get(rd, row->id, &m);
+    if (r < 0)
+        return r == -ENOENT ? 0 : r;
+    if (base_of_message(rd, row->id, &base) < 0 || base.uid != row->uid || base.mailbox != f->box.id)
+        return 0;
+    bool repair = m.state == MESSAGE_PRESENT;
+    if (m.state != MESSAGE_WANTED && !repair)
+        return 0;
+    if (repair && m.has_hash && memcmp(m.hash, row->info.hash, sizeof m.hash) == 0 &&
+        m.form == row->info.form)
+        return 0; /* it is back under the same name */
+    memcpy(m.hash, row->info.hash, sizeof m.hash);
+    m.has_hash = true;
+    m.form = row->info.form;
+    m.size = row->info.size;
+    m.wire_size = row->info.wire_size;
+    m.message_id = row->info.message_id;
+    m.state = MESSAGE_PRESENT;
+    r = message_put(tx, &m);
+    return r < 0 ? r : cache_worker_agree(tx, m.id, &base);
+}
+
+static int put_bodies(cache_tx *tx, void *arg)
+{
+    struct fetch *f = arg;
+    for (size_t i = 0; i < f->n; i++) {
+        int r = f->row[i].arrived ? put_body(tx, f, &f->row[i]) : 0;
+        if (r < 0)
+            return r;
+        f->row[i].done = f->row[i].arrived;
+    }
+    return 0;
+}
+
+static int commit(struct fetch *f)
+{
+    int r = body_sync(f->e->cache);
+    if (r == 0)
+        r = cache_write(f->e->cache, CACHE_FROM_SERVER, CACHE_SOON, put_bodies, f);
+    if (r < 0)
+        log_error("bodies cannot be stored: %s", strerror(-r));
+    return r;
+}
+
+/* The server answered, but not with these: gone meanwhile (the next scan will tell, case 17), or not to be
+ * had. */
+static void note_missing(struct fetch *f)
+{
+    struct worker_error error = {.text = "the server sent no body"};
+    for (size_t i = 0; i < f->n; i++)
+        if (!f->row[i].arrived) {
+            log_info("case 17: row %lld: no body came", (long long)f->row[i].id);
+            engine_fail_message(f->e, f->row[i].id, f->box.id, "fetch", &error);
+        }
+}
+
+static int compare_uids(const void *a, const void *b)
+{
+    const struct wanted *x = a, *y = b;
+    return (x->uid > y->uid) - (x->uid < y->uid);
+}
+
+static enum worker_result run_batch(struct fetch *f, struct worker *w)
+{
+    struct worker_error error = {0};
+    struct worker_sink sink = {.arg = f, .data = receive, .end = received};
+    enum worker_result r = WORKER_DONE;
+
+    qsort(f->row, f->n, sizeof *f->row, compare_uids);
+    for (size_t i = 0; i < f->n; i++)
+        if (uidset_add(&f->uids, f->row[i].uid) < 0)
+            r = WORKER_LOCAL;
+    if (r == WORKER_DONE)
+        r = w->ops->fetch(w, f->box.remote, f->box.uidvalidity, &f->uids, &sink, &error);
+    body_writer_abort(f->writer);
+    f->writer = NULL;
+    if (r == WORKER_LOCAL)
+        log_error("bodies cannot be stored: %s", strerror(-error.err));
+    /* What arrived before the line broke is kept all the same. */
+    if (commit(f) < 0)
+        return WORKER_LOCAL;
+    if (r == WORKER_DONE)
+        note_missing(f);
+    return r;
+}
+
+enum worker_result fetch_some(struct engine *e, struct worker *w, int64_t mailbox, bool *ret_any)
+{
+    struct fetch f = {.e = e, .rd = cache_reader(e->cache), .only = mailbox};
+    enum worker_result r = WORKER_DONE;
+
+    *ret_any = false;
+    f.row = calloc(FETCH_MESSAGES, sizeof *f.row);
+    if (!f.row)
+        return WORKER_LOCAL;
+    if (!choose_wish(&f) && message_each_wanted(f.rd, mailbox, FETCH_LOOK, choose, &f) < 0)
+        r = WORKER_LOCAL;
+    if (f.n && r == WORKER_DONE) {
+        r = run_batch(&f, w);
+        *ret_any = true;
+    }
+    for (size_t i = 0; i < f.n; i++)
+        cache_wanted_done(e->cache, f.row[i].id, f.row[i].done ? 0 : r == WORKER_DONE ? -ESTALE : -ENETDOWN);
+    if (f.n)
+        unclaim(&f);
+    uidset_finish(&f.uids);
+    free(f.row);
+    return r;
+}
+
+struct small {
+    size_t n;
+    int64_t bytes;
+};
+
+static int count_small(void *arg, const struct message *m)
+{
+    struct small *s = arg;
+    s->n++;
+    s->bytes += m->size;
+    return s->n > ENGINE_SMALL_FETCH || s->bytes > ENGINE_SMALL_BYTES;
+}
+
+bool fetch_small(struct engine *e, int64_t mailbox)
+{
+    struct small s = {0};
+    return message_each_wanted(cache_reader(e->cache), mailbox, ENGINE_SMALL_FETCH + 1, count_small, &s) ==
+               0 &&
+           s.n;
+}
+
+/* ---- the thread ---- */
+
+/* Waits until there may be something to fetch and the account is on line; false at the end. */
+static bool wait_for_work(struct engine *e, bool idle)
+{
+    struct timespec at;
+    pthread_mutex_lock(&e->lock);
+    if (idle && !e->stop) {
+        clock_gettime(CLOCK_MONOTONIC, &at);
+        at.tv_sec += 60;
+        pthread_cond_timedwait(&e->fetch, &e->lock, &at);
+    }
+    while (!e->stop && !e->fetch_on)
+        pthread_cond_wait(&e->fetch, &e->lock);
+    bool go = !e->stop;
+    pthread_mutex_unlock(&e->lock);
+    return go;
+}
+
+void *fetch_main(void *arg)
+{
+    struct engine *e = arg;
+    struct worker *w = e->new_worker(e->new_worker_arg);
+    bool idle = false;
+
+    if (!w || !engine_register(e, w))
+        goto out;
+    while (wait_for_work(e, idle)) {
+        bool any;
+        enum worker_result r = fetch_some(e, w, 0, &any);
+        idle = !any || r == WORKER_LOCAL;
+        if (engine_session_ended(r)) {
+            w->ops->reset(w);
+            idle = true;
+        }
+        if (any || engine_session_ended(r))
+            engine_hint(e, HINT_FETCHED);
+    }
+    engine_unregister(e, w);
+out:
+    if (w)
+        w->ops->destroy(w);
+    return NULL;
+}

@@ -1,0 +1,132 @@
+#pragma once
+/*
+ * The engine's inside, shared by the files of this folder. See engine.c for who runs what.
+ */
+#include <pthread.h>
+#include "arena.h"
+#include "base_state.h"
+#include "body.h"
+#include "brain.h"
+#include "engine.h"
+#include "mailbox.h"
+#include "message.h"
+#include "pending.h"
+#include "work.h"
+#include "cache_worker.h"
+#include "clock.h"
+
+#define ENGINE_FETCHERS_MAX 8
+#define ENGINE_QUIET_MS 500   /* a message at rest for this long is appended */
+#define ENGINE_BATCH 1000     /* messages a transaction, and a plan */
+#define ENGINE_SMALL_FETCH 16 /* so few new bodies are fetched by the engine's own session, at once */
+#define ENGINE_SMALL_BYTES (1 << 20)
+
+enum engine_hint {
+    HINT_LOCAL = 1,  /* something changed in the cache */
+    HINT_BOXES = 2,  /* a mailbox was made, renamed or removed in the cache */
+    HINT_PUSH = 4,   /* the server has news in the watched mailbox */
+    HINT_FULL = 8,   /* everything is to be looked at */
+    HINT_ASKED = 16, /* a person or a program waits: no back-off */
+    HINT_FETCHED = 32,
+    HINT_WANT = 64, /* a reader waits for a body */
+};
+
+struct engine {
+    struct cache *cache;
+    const struct config_account *account;
+    struct worker *(*new_worker)(void *arg);
+    void *new_worker_arg;
+
+    pthread_t thread, watcher, fetcher[ENGINE_FETCHERS_MAX];
+    unsigned fetchers;
+    bool running, watching;
+
+    /* The engine thread's own. */
+    struct worker *worker;
+    bool open; /* the session is up, and pending work was settled in it */
+    int64_t poll_at_ms, retry_at_ms, quiet_at_ms, due_ms; /* CLOCK_BOOTTIME */
+    unsigned failures;                                    /* connections that failed in a row */
+    char delimiter;
+    int64_t inbox;
+    unsigned mask_tries;
+
+    pthread_mutex_t lock;  /* a leaf; protects what follows */
+    pthread_cond_t wake;   /* the engine thread waits here */
+    pthread_cond_t fetch;  /* fetchers and the watcher wait here */
+    pthread_cond_t agreed; /* engine_sync waits here */
+    bool stop, online, fetch_on;
+    unsigned hints;
+    uint64_t asked, answered; /* rounds asked for, and the last one that ended with both sides equal */
+    struct worker *live[ENGINE_FETCHERS_MAX + 2]; /* those to cancel when stopping */
+    int64_t *claimed;                             /* rows whose bodies are under way */
+    size_t n_claimed, cap_claimed;
+    struct engine_status status;
+    int64_t rate_start_ms;
+    uint64_t rate_bytes;
+};
+
+/* engine.c */
+void engine_hint(struct engine *e, unsigned hints);
+bool engine_stopping(struct engine *e);
+void engine_doing(struct engine *e, const struct mailbox *box, const char *what);
+/* Did this result end the session? */
+static inline bool engine_session_ended(enum worker_result r)
+{
+    return r == WORKER_UNKNOWN || r == WORKER_BROKEN || r == WORKER_CANCELLED;
+}
+bool engine_register(struct engine *e,
+                     struct worker *w); /* so that stopping cancels it; false when stopping already */
+void engine_unregister(struct engine *e, struct worker *w);
+void engine_fail_message(struct engine *e, int64_t message, int64_t mailbox, const char *what,
+                         const struct worker_error *why);
+
+/* round.c */
+enum worker_result round_run(struct engine *e, unsigned hints);
+bool round_at_rest(struct engine *e);   /* do both sides agree, as far as is known here? */
+int64_t round_settle(struct engine *e); /* settles what is quiet; milliseconds to the next, -1 none */
+
+/* boxes.c */
+struct box_news { /* what the tree told of one mailbox that is on both sides */
+    int64_t mailbox;
+    bool changed; /* its numbers differ from the token, or it has none */
+};
+struct boxes {
+    struct arena arena;
+    struct worker_box *listed;
+    size_t n_listed, cap_listed;
+    struct box_news *news;
+    size_t n_news;
+    char delimiter;
+};
+/* Reads the server's tree and merges it with the cache's: creations and renames on both sides, removals here.
+ * ret tells which mailboxes need a scan. */
+enum worker_result boxes_merge(struct engine *e, struct boxes *ret);
+void boxes_finish(struct boxes *b);
+/* Mailboxes removed here, once their mail's removal is through: DELETE on the server. */
+enum worker_result boxes_delete(struct engine *e);
+
+/* pull.c */
+enum worker_result pull_mailbox(struct engine *e, int64_t mailbox, enum worker_depth depth);
+
+/* repair.c: UIDVALIDITY changed or the database is not to be trusted (cases 70, 73) */
+enum worker_result repair_mailbox(struct engine *e, struct mailbox *box, bool union_only);
+
+/* push.c */
+enum worker_result push_run(struct engine *e);
+
+/* append.c */
+enum worker_result append_message(struct engine *e, const struct message *m, const struct mailbox *box);
+/* Finds out what became of everything announced before the line broke, or before the program ended. */
+enum worker_result append_settle_all(struct engine *e);
+/* The row and its base agree, or it stays dirty: inside a transaction. */
+int append_confirm(cache_tx *tx, int64_t message, int64_t mailbox, uint32_t uid, flags_t flags);
+
+/* fetch.c */
+void *fetch_main(void *arg);
+enum worker_result fetch_some(struct engine *e, struct worker *w, int64_t mailbox,
+                              bool *ret_any);        /* one batch */
+bool fetch_small(struct engine *e, int64_t mailbox); /* few enough for the engine itself? */
+void fetch_forget_claims(struct engine *e);
+
+/* watch.c */
+void *watch_main(void *arg);

@@ -1,0 +1,519 @@
+/*
+ * From the cache to the server: every row that differs from its base.
+ *
+ * The server's side is taken to be as the base says: what it really is was seen by the scans before, and what
+ * has changed since does no harm, because nothing here says "set to": flags go as deltas, removals and moves
+ * name UIDs, and something that is gone is a result. Rows with the same delta go in one command (case 37).
+ *
+ * The order keeps mail safe: moves first, then flags, then appends, then removals; and a removal waits while
+ * mail that may be its successor is not on the server yet (cases 12 and 50). Moves and appends are announced
+ * in `pending` first; flags and removals are announced by the row's own difference, and sending them twice
+ * changes nothing.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include "log.h"
+#include "private.h"
+
+#define PUSH_BATCH 5000
+
+struct item {
+    struct message m;
+    struct base_state base;
+    bool has_base;
+    struct mailbox *box;
+    flags_t agreed;
+};
+
+struct group { /* one command, as far as its length allows */
+    enum worker_verb verb;
+    struct mailbox *box, *target;
+    flags_t add, remove;
+    struct uidset uids;
+    size_t *item;
+    size_t n, cap;
+};
+
+struct push {
+    struct engine *e;
+    cache_rd *rd;
+    struct arena arena;
+    struct mailbox **box;
+    size_t n_box;
+    struct item *item;
+    size_t n;
+    struct brain_plan plan;
+    struct group *group;
+    size_t n_group;
+    struct group *now; /* in hand */
+    bool progress;
+};
+
+/* ---- what is there to do? ---- */
+
+struct dirty {
+    int64_t *id;
+    size_t n, cap;
+};
+
+static int collect_dirty(void *arg, const struct message *m)
+{
+    struct dirty *d = arg;
+    if (d->n == d->cap) {
+        size_t cap = d->cap ? 2 * d->cap : 256;
+        int64_t *grown = reallocarray(d->id, cap, sizeof *grown);
+        if (!grown)
+            return -ENOMEM;
+        d->id = grown;
+        d->cap = cap;
+    }
+    d->id[d->n++] = m->id;
+    return 0;
+}
+
+static struct mailbox *box_of(struct push *p, int64_t id)
+{
+    for (size_t i = 0; i < p->n_box; i++)
+        if (p->box[i]->id == id)
+            return p->box[i];
+    struct mailbox **grown = reallocarray(p->box, p->n_box + 1, sizeof *grown);
+    if (!grown)
+        return NULL;
+    p->box = grown;
+    struct mailbox *m = arena_alloc(&p->arena, 1, sizeof *m);
+    if (!m || mailbox_get(p->rd, id, m) < 0)
+        return NULL;
+    return p->box[p->n_box++] = m;
+}
+
+static bool is_parked(struct push *p, const struct message *m)
+{
+    struct failure f;
+    int64_t now = clock_now_ns() / 1000000000;
+    return failure_get(p->rd, m->id, 0, &f) == 0 && (f.retry_s == 0 || f.retry_s > now);
+}
+
+/* Mail that takes this one's place is not on the server yet (cases 12 and 50). */
+static bool successor_waits(struct push *p, const struct message *m)
+{
+    struct message next;
+    struct base_state base;
+    if (m->after && message_get(p->rd, m->after, &next) == 0 && next.state != MESSAGE_GONE &&
+        base_of_message(p->rd, m->after, &base) < 0)
+        return true;
+    return message_append_waits(p->rd, m->message_id, m->id);
+}
+
+static bool is_quiet(struct push *p, const struct message *m)
+{
+    int64_t left = m->changed_ms + ENGINE_QUIET_MS - clock_now_ns() / 1000000;
+    if (left <= 0 || left > ENGINE_QUIET_MS)
+        return true;
+    int64_t at = clock_boot_ms() + left;
+    if (!p->e->quiet_at_ms || at < p->e->quiet_at_ms)
+        p->e->quiet_at_ms = at;
+    return false;
+}
+
+/* Fills the item; false when there is nothing to be done about it now. */
+static bool take(struct push *p, int64_t id, struct item *it)
+{
+    memset(it, 0, sizeof *it);
+    if (message_get(p->rd, id, &it->m) < 0 || !it->m.dirty || it->m.sub == SUB_TMP)
+        return false;
+    it->has_base = base_of_message(p->rd, id, &it->base) == 0;
+    if (it->m.state == MESSAGE_WRITING || (it->m.scratch && it->m.state != MESSAGE_GONE))
+        return false;
+    if (is_parked(p, &it->m))
+        return false;
+    if (it->m.state == MESSAGE_GONE && it->has_base && successor_waits(p, &it->m))
+        return false;
+    it->box = box_of(p, it->m.state == MESSAGE_GONE && it->has_base ? it->base.mailbox : it->m.mailbox);
+    if (!it->box || (it->box->attributes & MAILBOX_READ_ONLY))
+        return false;
+    if (it->m.state == MESSAGE_GONE)
+        return true;
+    if (!it->box->on_server || !it->box->uidvalidity)
+        return false;
+    return it->has_base || is_quiet(p, &it->m);
+}
+
+/* ---- grouping ---- */
+
+static struct group *group_for(struct push *p, enum worker_verb verb, struct mailbox *box,
+                               struct mailbox *target, flags_t add, flags_t removed)
+{
+    for (size_t i = 0; i < p->n_group; i++) {
+        struct group *g = &p->group[i];
+        if (g->verb == verb && g->box == box && g->target == target && g->add == add && g->remove == removed)
+            return g;
+    }
+    struct group *grown = reallocarray(p->group, p->n_group + 1, sizeof *grown);
+    if (!grown)
+        return NULL;
+    p->group = grown;
+    struct group *g = &p->group[p->n_group++];
+    *g = (struct group){.verb = verb, .box = box, .target = target, .add = add, .remove = removed};
+    return g;
+}
+
+static int join(struct group *g, size_t item, uint32_t uid)
+{
+    if (!g)
+        return -ENOMEM;
+    if (g->n == g->cap) {
+        size_t cap = g->cap ? 2 * g->cap : 16;
+        size_t *grown = reallocarray(g->item, cap, sizeof *grown);
+        if (!grown)
+            return -ENOMEM;
+        g->item = grown;
+        g->cap = cap;
+    }
+    g->item[g->n++] = item;
+    return uid ? uidset_add(&g->uids, uid) : 0;
+}
+
+static int find_trash(void *arg, const struct mailbox *m)
+{
+    if (!(m->attributes & MAILBOX_TRASH) || !m->on_server || m->removed)
+        return 0;
+    *(int64_t *)arg = m->id;
+    return 1;
+}
+
+/* Where removed mail of this mailbox goes: NULL for nowhere. */
+static struct mailbox *trash_for(struct push *p, const struct mailbox *box)
+{
+    int64_t id = 0;
+    if (p->e->account->deletion != CONFIG_DELETE_TRASH || (box->attributes & MAILBOX_TRASH))
+        return NULL;
+    mailbox_each(p->rd, -1, 0, find_trash, &id);
+    return id ? box_of(p, id) : NULL;
+}
+
+static int join_op(struct push *p, const struct brain_op *op)
+{
+    struct item *it = &p->item[op->message];
+    struct mailbox *at = it->has_base ? box_of(p, it->base.mailbox) : it->box;
+
+    if (!at)
+        return -ENOENT;
+    it->agreed = op->agreed.flags;
+    switch (op->verb) {
+    case BRAIN_STORE:
+        if (it->has_base && it->base.mailbox != it->m.mailbox)
+            return 0; /* after the move, in the next pass */
+        return join(group_for(p, WORKER_STORE, at, NULL, op->add, op->remove), op->message, it->base.uid);
+    case BRAIN_MOVE:
+        if (!it->box->uidvalidity)
+            return 0;
+        return join(group_for(p, WORKER_MOVE, at, it->box, 0, 0), op->message, it->base.uid);
+    case BRAIN_REMOVE: {
+        struct mailbox *trash = trash_for(p, at);
+        return join(group_for(p, trash ? WORKER_COPY : WORKER_EXPUNGE, at, trash, 0, 0), op->message,
+                    it->base.uid);
+    }
+    case BRAIN_COPY:
+        return join(group_for(p, WORKER_APPEND, it->box, NULL, 0, 0), op->message, 0);
+    case BRAIN_AGREE:
+    case BRAIN_FORGET:
+        return 0;
+    }
+    return 0;
+}
+
+/* ---- what the cache learns ---- */
+
+static struct base_state base_after(const struct item *it)
+{
+    struct base_state b = it->base;
+    b.flags = it->agreed;
+    return b;
+}
+
+static int store_done(cache_tx *tx, void *arg)
+{
+    struct push *p = arg;
+    int r = 0;
+    for (size_t i = 0; i < p->now->n && r == 0; i++) {
+        struct base_state b = base_after(&p->item[p->now->item[i]]);
+        r = cache_worker_agree(tx, b.message, &b);
+    }
+    return r;
+}
+
+static int removal_done(cache_tx *tx, void *arg)
+{
+    struct push *p = arg;
+    int r = 0;
+    for (size_t i = 0; i < p->now->n && r == 0; i++)
+        r = cache_worker_agree(tx, p->item[p->now->item[i]].m.id, NULL);
+    return r;
+}
+
+static int announce(cache_tx *tx, void *arg)
+{
+    struct push *p = arg;
+    int r = 0;
+    for (size_t i = 0; i < p->now->n && r == 0; i++) {
+        const struct item *it = &p->item[p->now->item[i]];
+        struct pending row = {.kind = p->now->verb == WORKER_APPEND ? PENDING_APPEND : PENDING_MOVE,
+                              .message = it->m.id,
+                              .mailbox = it->box->id,
+                              .uidvalidity = it->box->uidvalidity,
+                              .uidnext = it->box->uidnext,
+                              .source = it->has_base ? it->base.mailbox : 0,
+                              .source_uid = it->base.uid,
+                              .wire_size = it->m.wire_size,
+                              .message_id = it->m.message_id,
+                              .date_s = it->m.date_s,
+                              .flags = it->m.flags};
+        memcpy(row.hash, it->m.hash, sizeof row.hash);
+        r = pending_put(tx, &row);
+    }
+    return r;
+}
+
+struct moved {
+    struct push *p;
+    const struct worker_outcome *outcome;
+    size_t known;
+};
+
+/* The UID in the target of one UID of the source: COPYUID's sets run in parallel. */
+static uint32_t copied_as(const struct worker_outcome *o, uint32_t source)
+{
+    uint32_t s = 0, t = 0;
+    while (uidset_next(&o->source, &s) && uidset_next(&o->target, &t))
+        if (s == source)
+            return t;
+    return 0;
+}
+
+static int move_done(cache_tx *tx, void *arg)
+{
+    struct moved *moved = arg;
+    struct push *p = moved->p;
+    int r = 0;
+    for (size_t i = 0; i < p->now->n && r == 0; i++) {
+        const struct item *it = &p->item[p->now->item[i]];
+        struct brain_append expected = {.uidvalidity = it->box->uidvalidity, .uidnext = it->box->uidnext};
+        uint32_t uid = copied_as(moved->outcome, it->base.uid);
+        if (!brain_append_uid_credible(&expected, moved->outcome->uidvalidity, uid))
+            continue; /* looked for in the target (case 49) */
+        moved->known++;
+        r = append_confirm(tx, it->m.id, it->box->id, uid, it->base.flags);
+        if (r == 0 && moved->outcome->moved)
+            r = pending_forget(tx, it->m.id);
+    }
+    return r;
+}
+
+/* ---- carrying out ---- */
+
+static enum worker_result refused(struct push *p, struct group *g, const char *what,
+                                  const struct worker_error *error)
+{
+    for (size_t i = 0; i < g->n; i++)
+        engine_fail_message(p->e, p->item[g->item[i]].m.id, g->box->id, what, error);
+    return WORKER_REFUSED;
+}
+
+static enum worker_result apply(struct push *p, struct group *g, enum worker_verb verb,
+                                struct worker_outcome *outcome, struct worker_error *error)
+{
+    struct worker_op op = {.verb = verb,
+                           .mailbox = g->box->remote,
+                           .target = g->target ? g->target->remote : NULL,
+                           .uids = &g->uids,
+                           .add = g->add,
+                           .remove = g->remove};
+    log_debug("mailbox %lld: verb %d for %zu messages", (long long)g->box->id, verb, g->n);
+    return p->e->worker->ops->apply(p->e->worker, &op, outcome, error);
+}
+
+static enum worker_result write_done(struct push *p, int (*done)(cache_tx *, void *))
+{
+    p->progress = true;
+    return cache_write(p->e->cache, CACHE_FROM_SERVER, CACHE_SOON, done, p) < 0 ? WORKER_LOCAL : WORKER_DONE;
+}
+
+static enum worker_result push_flags(struct push *p, struct group *g)
+{
+    struct worker_outcome outcome = {0};
+    struct worker_error error = {0};
+    enum worker_result r = apply(p, g, WORKER_STORE, &outcome, &error);
+    if (r == WORKER_REFUSED)
+        return refused(p, g, "store", &error);
+    return r == WORKER_DONE ? write_done(p, store_done) : r;
+}
+
+static enum worker_result push_removals(struct push *p, struct group *g)
+{
+    struct worker_outcome outcome = {0};
+    struct worker_error error = {0};
+    enum worker_result r = WORKER_DONE;
+
+    if (g->verb == WORKER_COPY) { /* to the trash */
+        r = apply(p, g, WORKER_MOVE, &outcome, &error);
+        uidset_finish(&outcome.source);
+        uidset_finish(&outcome.target);
+    }
+    if (r == WORKER_DONE && (g->verb == WORKER_EXPUNGE || !outcome.moved))
+        r = apply(p, g, WORKER_EXPUNGE, &outcome, &error);
+    if (r == WORKER_REFUSED)
+        return refused(p, g, "remove", &error);
+    return r == WORKER_DONE || r == WORKER_GONE ? write_done(p, removal_done) : r;
+}
+
+static enum worker_result push_moves(struct push *p, struct group *g)
+{
+    struct worker_outcome outcome = {0};
+    struct worker_error error = {0};
+
+    if (cache_write(p->e->cache, CACHE_FROM_SERVER, CACHE_NOW, announce, p) < 0)
+        return WORKER_LOCAL;
+    enum worker_result r = apply(p, g, WORKER_MOVE, &outcome, &error);
+    struct moved moved = {.p = p, .outcome = &outcome};
+    if (r == WORKER_DONE && cache_write(p->e->cache, CACHE_FROM_SERVER, CACHE_NOW, move_done, &moved) < 0)
+        r = WORKER_LOCAL;
+    bool settle = r == WORKER_DONE && (!outcome.moved || moved.known < g->n);
+    uidset_finish(&outcome.source);
+    uidset_finish(&outcome.target);
+    p->progress = p->progress || r == WORKER_DONE;
+    if (r == WORKER_REFUSED)
+        refused(p, g, "move", &error);
+    if (settle || r == WORKER_REFUSED || r == WORKER_GONE) {
+        enum worker_result settled = append_settle_all(p->e);
+        return settled == WORKER_DONE ? r : settled;
+    }
+    return r;
+}
+
+static enum worker_result push_appends(struct push *p, struct group *g)
+{
+    enum worker_result r = WORKER_DONE;
+
+    if (cache_write(p->e->cache, CACHE_FROM_SERVER, CACHE_NOW, announce, p) < 0)
+        return WORKER_LOCAL;
+    engine_doing(p->e, g->box, "uploading");
+    for (size_t i = 0; i < g->n && !engine_session_ended(r); i++) {
+        r = append_message(p->e, &p->item[g->item[i]].m, g->box);
+        if (r == WORKER_LOCAL)
+            break;
+        p->progress = p->progress || r == WORKER_DONE;
+    }
+    return r;
+}
+
+static enum worker_result push_group(struct push *p, struct group *g)
+{
+    p->now = g;
+    switch (g->verb) {
+    case WORKER_MOVE:
+        return push_moves(p, g);
+    case WORKER_STORE:
+        return push_flags(p, g);
+    case WORKER_APPEND:
+        return push_appends(p, g);
+    default:
+        return push_removals(p, g);
+    }
+}
+
+/* Rows that the brain has nothing to say about are at rest: the difference was to be found in nothing that
+ * the server can hold. */
+static int clean_rest(cache_tx *tx, void *arg)
+{
+    struct push *p = arg;
+    bool *busy = arena_alloc(&p->arena, p->n, sizeof *busy);
+    if (!busy)
+        return -ENOMEM;
+    for (size_t i = 0; i < p->plan.n; i++)
+        if (p->plan.op[i].verb != BRAIN_AGREE && p->plan.op[i].verb != BRAIN_FORGET)
+            busy[p->plan.op[i].message] = true;
+    for (size_t i = 0; i < p->n; i++) {
+        struct message now;
+        const struct item *it = &p->item[i];
+        if (busy[i] || message_get(cache_tx_rd(tx), it->m.id, &now) < 0)
+            continue;
+        if (now.flags != it->m.flags || now.state != it->m.state || now.mailbox != it->m.mailbox)
+            continue;
+        int r = message_clean(tx, it->m.id);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+static enum worker_result push_batch(struct push *p, const int64_t *id, size_t n)
+{
+    static const enum worker_verb order[] = {WORKER_MOVE, WORKER_STORE, WORKER_APPEND, WORKER_EXPUNGE,
+                                             WORKER_COPY};
+    struct brain_message *in = arena_alloc(&p->arena, n, sizeof *in);
+    struct brain_policy policy = {0};
+    enum worker_result r = WORKER_DONE;
+
+    p->item = arena_alloc(&p->arena, n, sizeof *p->item);
+    if (!in || !p->item)
+        return WORKER_LOCAL;
+    for (size_t i = 0; i < n; i++) {
+        struct item *it = &p->item[p->n];
+        if (!take(p, id[i], it))
+            continue;
+        cache_worker_scan(&it->m, it->has_base ? &it->base : NULL, it->box, &in[p->n]);
+        in[p->n++].after = 0; /* looked at in take() */
+    }
+    if (brain_merge_messages(in, p->n, &policy, &p->arena, &p->plan) < 0)
+        return WORKER_LOCAL;
+    if (cache_write(p->e->cache, CACHE_FROM_SERVER, CACHE_SOON, clean_rest, p) < 0)
+        return WORKER_LOCAL;
+    for (size_t i = 0; i < p->plan.n; i++) {
+        const struct brain_op *op = &p->plan.op[i];
+        if (op->side == SERVER_SIDE && join_op(p, op) < 0)
+            return WORKER_LOCAL;
+    }
+    for (size_t k = 0; k < sizeof order / sizeof *order; k++)
+        for (size_t i = 0; i < p->n_group; i++) {
+            if (p->group[i].verb != order[k])
+                continue;
+            r = push_group(p, &p->group[i]);
+            if (engine_session_ended(r) || r == WORKER_LOCAL)
+                return r;
+        }
+    return WORKER_DONE;
+}
+
+static void push_finish(struct push *p)
+{
+    for (size_t i = 0; i < p->n_group; i++) {
+        uidset_finish(&p->group[i].uids);
+        free(p->group[i].item);
+    }
+    free(p->group);
+    free(p->box);
+    arena_finish(&p->arena);
+}
+
+enum worker_result push_run(struct engine *e)
+{
+    enum worker_result r = WORKER_DONE;
+    bool progress = true;
+
+    /* Three passes: a move, then its flags, then removals that waited for an append. */
+    for (int pass = 0; pass < 3 && progress && r == WORKER_DONE; pass++) {
+        struct dirty dirty = {0};
+        if (message_each_dirty(cache_reader(e->cache), 0, collect_dirty, &dirty) < 0)
+            r = WORKER_LOCAL;
+        progress = false;
+        for (size_t i = 0; i < dirty.n && r == WORKER_DONE && !engine_stopping(e); i += PUSH_BATCH) {
+            struct push p = {.e = e, .rd = cache_reader(e->cache)};
+            r = push_batch(&p, dirty.id + i, dirty.n - i < PUSH_BATCH ? dirty.n - i : PUSH_BATCH);
+            progress = progress || p.progress;
+            push_finish(&p);
+        }
+        free(dirty.id);
+    }
+    return r;
+}

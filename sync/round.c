@@ -1,0 +1,263 @@
+/*
+ * One round: everything that the hints ask for, in the order that keeps mail safe and steps few.
+ *
+ *   1. the tree, when the round is a full one or mailboxes changed here: creations and renames (boxes.c)
+ *   2. scans of the mailboxes that have news (pull.c)
+ *   3. what differs here goes to the server (push.c)
+ *   4. mailboxes removed here are deleted there
+ *   5. a few new bodies at once, by this session; many are the fetchers' work
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include "log.h"
+#include "private.h"
+
+/* ---- settling ---- */
+
+struct quiet {
+    struct engine *e;
+    int64_t id[256];
+    size_t n;
+    int64_t next_ms; /* CLOCK_REALTIME of the earliest that is not due, 0 */
+};
+
+static int collect_quiet(void *arg, const struct message *m)
+{
+    struct quiet *q = arg;
+    int64_t due = m->changed_ms + ENGINE_QUIET_MS, now = clock_now_ns() / 1000000;
+
+    if (work_has_writer(q->e->cache, m->id) || m->size == 0)
+        return 0; /* its last close will hint */
+    if (due > now && due <= now + ENGINE_QUIET_MS) {
+        if (!q->next_ms || due < q->next_ms)
+            q->next_ms = due;
+        return 0;
+    }
+    q->id[q->n++] = m->id;
+    return q->n == sizeof q->id / sizeof *q->id;
+}
+
+int64_t round_settle(struct engine *e)
+{
+    struct quiet q;
+    bool tried_any;
+
+    e->quiet_at_ms = 0;
+    do {
+        q = (struct quiet){.e = e};
+        tried_any = false;
+        if (message_each_unsettled(cache_reader(e->cache), collect_quiet, &q) < 0)
+            return -1;
+        for (size_t i = 0; i < q.n; i++) {
+            int r = work_settle(e->cache, q.id[i]);
+            tried_any = tried_any || r == 0;
+            if (r < 0 && r != -EAGAIN && r != -ENODATA && r != -ENOENT) {
+                log_error("row %lld cannot be settled: %s", (long long)q.id[i], strerror(-r));
+                e->quiet_at_ms = clock_boot_ms() + 5000;
+            }
+        }
+    } while (q.n == sizeof q.id / sizeof *q.id && tried_any);
+    if (q.next_ms && !e->quiet_at_ms)
+        e->quiet_at_ms = clock_boot_ms() + q.next_ms - clock_now_ns() / 1000000 + 1;
+    return e->quiet_at_ms;
+}
+
+/* ---- the mailboxes to scan ---- */
+
+struct list {
+    int64_t *id;
+    size_t n;
+};
+
+static int add_to(struct list *l, int64_t id)
+{
+    int64_t *grown = reallocarray(l->id, l->n + 1, sizeof *grown);
+    if (!grown)
+        return -ENOMEM;
+    l->id = grown;
+    l->id[l->n++] = id;
+    return 0;
+}
+
+/* Just created on the server, by the merge of the tree: not in its answer. */
+static int add_unseen(void *arg, const struct mailbox *m)
+{
+    struct list *l = arg;
+    if (!m->on_server || m->removed || m->uidvalidity || (m->attributes & MAILBOX_NOSELECT))
+        return 0;
+    for (size_t i = 0; i < l->n; i++)
+        if (l->id[i] == m->id)
+            return 0;
+    return add_to(l, m->id);
+}
+
+static enum worker_result merge_tree(struct engine *e, struct list *scan)
+{
+    struct boxes boxes;
+    bool everything = cache_meta_get(cache_reader(e->cache), "union", 0) != 0;
+    enum worker_result r = boxes_merge(e, &boxes);
+
+    for (size_t i = 0; i < boxes.n_news && r == WORKER_DONE; i++)
+        if (boxes.news[i].changed || everything)
+            r = add_to(scan, boxes.news[i].mailbox) < 0 ? WORKER_LOCAL : WORKER_DONE;
+    if (r == WORKER_DONE && mailbox_each(cache_reader(e->cache), -1, 0, add_unseen, scan) < 0)
+        r = WORKER_LOCAL;
+    boxes_finish(&boxes);
+    return r;
+}
+
+static int clear_union(cache_tx *tx, void *arg)
+{
+    (void)arg;
+    return cache_meta_set(tx, "union", 0);
+}
+
+static void wake_fetchers(struct engine *e)
+{
+    pthread_mutex_lock(&e->lock);
+    pthread_cond_broadcast(&e->fetch);
+    pthread_mutex_unlock(&e->lock);
+}
+
+/* Few new messages are here fastest when this session, which has the mailbox open, brings them. */
+static enum worker_result fetch_at_once(struct engine *e, int64_t mailbox)
+{
+    bool any;
+    if (!fetch_small(e, mailbox)) {
+        wake_fetchers(e);
+        return WORKER_DONE;
+    }
+    engine_doing(e, NULL, "fetching");
+    enum worker_result r = fetch_some(e, e->worker, mailbox, &any);
+    wake_fetchers(e);
+    return r;
+}
+
+static bool ends_round(struct engine *e, enum worker_result r)
+{
+    return engine_session_ended(r) || r == WORKER_LOCAL || engine_stopping(e);
+}
+
+static enum worker_result scan_all(struct engine *e, struct list *scan, bool *ret_complete)
+{
+    *ret_complete = true;
+    for (size_t i = 0; i < scan->n; i++) {
+        enum worker_result r = pull_mailbox(e, scan->id[i], WORKER_CHANGES);
+        if (r == WORKER_DONE)
+            r = fetch_at_once(e, scan->id[i]);
+        if (ends_round(e, r))
+            return r == WORKER_DONE ? WORKER_CANCELLED : r;
+        *ret_complete = *ret_complete && r == WORKER_DONE;
+    }
+    return WORKER_DONE;
+}
+
+/* With no fetchers of its own (connections = 1 or 2) the engine's session brings the bodies too, a batch a
+ * round. */
+static enum worker_result fetch_alone(struct engine *e)
+{
+    bool any = false;
+    if (e->fetchers)
+        return WORKER_DONE;
+    enum worker_result r = fetch_some(e, e->worker, 0, &any);
+    if (any)
+        engine_hint(e, HINT_FETCHED);
+    return r;
+}
+
+enum worker_result round_run(struct engine *e, unsigned hints)
+{
+    struct list scan = {0};
+    struct mailbox inbox;
+    bool tree = hints & (HINT_FULL | HINT_BOXES), complete = true;
+    enum worker_result r = WORKER_DONE;
+
+    if (tree)
+        r = merge_tree(e, &scan);
+    if (r == WORKER_DONE && (hints & HINT_PUSH) &&
+        mailbox_find(cache_reader(e->cache), 0, "INBOX", &inbox) == 0) {
+        bool listed = false;
+        for (size_t i = 0; i < scan.n; i++)
+            listed = listed || scan.id[i] == inbox.id;
+        if (!listed && add_to(&scan, inbox.id) < 0)
+            r = WORKER_LOCAL;
+    }
+    if (r == WORKER_DONE)
+        r = scan_all(e, &scan, &complete);
+    if (r == WORKER_DONE && (hints & HINT_FULL) && complete &&
+        cache_meta_get(cache_reader(e->cache), "union", 0))
+        cache_write(e->cache, CACHE_FROM_SERVER, CACHE_NOW, clear_union, NULL);
+    if (r == WORKER_DONE)
+        r = push_run(e);
+    if (r == WORKER_DONE && tree)
+        r = boxes_delete(e);
+    if (r == WORKER_DONE)
+        r = fetch_alone(e);
+    free(scan.id);
+    return r;
+}
+
+/* ---- at rest? ---- */
+
+struct rest {
+    struct engine *e;
+    cache_rd *rd;
+};
+
+static bool has_failed(cache_rd *rd, int64_t message, int64_t mailbox)
+{
+    struct failure f;
+    return failure_get(rd, message, mailbox, &f) == 0;
+}
+
+static int is_unrest(void *arg, const struct message *m)
+{
+    struct rest *s = arg;
+    struct base_state base;
+
+    if (m->sub == SUB_TMP || (m->scratch && m->state != MESSAGE_GONE) || has_failed(s->rd, m->id, 0))
+        return 0;
+    if (m->state == MESSAGE_GONE && base_of_message(s->rd, m->id, &base) < 0)
+        return 0;
+    if (m->state == MESSAGE_WRITING && m->size == 0)
+        return 0;
+    struct mailbox box;
+    bool readable = mailbox_get(s->rd, m->mailbox, &box) == 0;
+    return !readable || (!(box.attributes & MAILBOX_READ_ONLY) && !has_failed(s->rd, 0, box.id));
+}
+
+static int is_waiting(void *arg, const struct message *m)
+{
+    struct rest *s = arg;
+    return !has_failed(s->rd, m->id, 0);
+}
+
+static int is_unsettled(void *arg, const struct message *m)
+{
+    (void)arg;
+    return m->size > 0;
+}
+
+static int is_box_unrest(void *arg, const struct mailbox *m)
+{
+    struct rest *s = arg;
+    bool to_do = m->on_server ? m->removed : m->dirs && !m->removed;
+    return to_do && !has_failed(s->rd, 0, m->id);
+}
+
+static int is_pending(void *arg, const struct pending *p)
+{
+    (void)arg;
+    (void)p;
+    return 1;
+}
+
+bool round_at_rest(struct engine *e)
+{
+    struct rest s = {.e = e, .rd = cache_reader(e->cache)};
+    return message_each_unsettled(s.rd, is_unsettled, &s) == 0 &&
+           message_each_dirty(s.rd, 0, is_unrest, &s) == 0 &&
+           message_each_wanted(s.rd, 0, 1000, is_waiting, &s) == 0 &&
+           mailbox_each(s.rd, -1, 0, is_box_unrest, &s) == 0 && pending_each(s.rd, 0, is_pending, &s) == 0;
+}
