@@ -15,9 +15,13 @@ enum config_layout { CONFIG_LAYOUT_FS, CONFIG_LAYOUT_MAILDIRPP };
 enum config_line_endings { CONFIG_LF, CONFIG_CRLF };
 enum config_delete { CONFIG_DELETE_EXPUNGE, CONFIG_DELETE_TRASH };
 
+#define CONFIG_KEYS 23
+
+/* The strings and numbers of an account are what its texts mean; `bodies` has no field, for it knows one
+ * value only. */
 struct config_account {
-    char *name; /* the section */
-    char *host;
+    char *name;       /* the section */
+    const char *host; /* NULL with a tunnel */
     uint16_t port;
     enum config_tls tls;
     bool allow_plaintext;
@@ -25,7 +29,7 @@ struct config_account {
         *fingerprint; /* fingerprint: "SHA256:" optional, 64 hex digits with or without colons; NULL */
     char *user, *password, *password_command;
     enum config_auth auth;
-    char *tunnel;
+    const char *tunnel; /* or NULL; wins over host */
     enum config_layout layout;
     char **mailboxes; /* NULL-terminated patterns, "!" first excludes, UTF-8 paths joined by '/', fnmatch;
                          NULL: all */
@@ -37,9 +41,17 @@ struct config_account {
     unsigned poll_s; /* seconds between polls */
     bool idle;
     unsigned connections;
-    char *data_dir; /* absolute */
+    const char *data_dir; /* absolute */
     enum log_level log_level;
+
+    char *text[CONFIG_KEYS]; /* by key: as given, paths expanded, or the default; NULL when unset. Owns the
+                                strings above. */
+    int origin[CONFIG_KEYS]; /* by key: the line in the file, CONFIG_DEFAULT or CONFIG_OPTION */
+    const char *path;        /* of the file, borrowed from struct config */
+    int line;                /* of the section */
 };
+
+enum { CONFIG_DEFAULT = 0, CONFIG_OPTION = -1 };
 
 /* One setting with where it came from, for `mailmount config`. */
 struct config_setting {
