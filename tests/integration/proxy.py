@@ -1,0 +1,145 @@
+"""A wire between client and server that can be cut, stalled, slowed, counted and tampered with."""
+import socket
+import threading
+import time
+
+
+class Proxy:
+    """Forwards 127.0.0.1:port to target. All switches can be thrown at any time, from any thread.
+
+    to_server and to_client count octets; sent holds what clients sent, for tests that look at commands (it is readable
+    only where no TLS is spoken). A filter sees each piece before it goes on: filter(direction, octets) returns what
+    goes on instead, or None to cut that connection there; direction is "server" or "client".
+    """
+
+    def __init__(self, target_port):
+        self.target_port = target_port
+        self.filter = None
+        self.delay_s = 0.0
+        self.limit_to_client = None  # octets that still pass to clients before the wire is cut
+        self._lock = threading.Lock()
+        self._flows = threading.Event()
+        self._flows.set()
+        self._plugged = True
+        self._pairs = set()
+        self.connections = 0
+        self.reset_counts()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def reset_counts(self):
+        self.to_server = self.to_client = 0
+        self.sent = bytearray()
+        self.received = bytearray()
+
+    def _accept(self):
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            if not self._plugged:
+                self._slam(client)
+                continue
+            try:
+                server = socket.create_connection(("127.0.0.1", self.target_port), 5)
+            except OSError:
+                self._slam(client)
+                continue
+            self.connections += 1
+            for s in (client, server):
+                s.settimeout(None)
+                s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            pair = (client, server)
+            with self._lock:
+                self._pairs.add(pair)
+            threading.Thread(target=self._pump, args=(client, server, "server", pair), daemon=True).start()
+            threading.Thread(target=self._pump, args=(server, client, "client", pair), daemon=True).start()
+
+    @staticmethod
+    def _slam(s):
+        """Closes with a reset, as a lost line looks to those who still send."""
+        try:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+            s.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        s.close()
+
+    def _end(self, pair):
+        with self._lock:
+            self._pairs.discard(pair)
+        for s in pair:
+            self._slam(s)
+
+    def _pump(self, source, sink, direction, pair):
+        try:
+            while True:
+                octets = source.recv(65536)
+                if not octets:
+                    break
+                if self.delay_s:
+                    time.sleep(self.delay_s)
+                self._flows.wait()
+                if self.filter:
+                    octets = self.filter(direction, octets)
+                    if octets is None:
+                        break
+                octets, last = self._account(direction, octets)
+                sink.sendall(octets)
+                if last:
+                    break
+        except OSError:
+            pass
+        self._end(pair)
+
+    def _account(self, direction, octets):
+        """Counts, and cuts to what is still allowed; returns also whether this was the last that passes."""
+        with self._lock:
+            if direction == "server":
+                self.to_server += len(octets)
+                if len(self.sent) < 16_000_000:
+                    self.sent += octets
+                return octets, False
+            last = False
+            if self.limit_to_client is not None:
+                octets = octets[:self.limit_to_client]
+                self.limit_to_client -= len(octets)
+                last = self.limit_to_client == 0
+            self.to_client += len(octets)
+            if len(self.received) < 16_000_000:
+                self.received += octets
+            return octets, last
+
+    def cut(self):
+        """Pulls the plug: open connections break, new ones are turned away."""
+        self._plugged = False
+        self._flows.set()
+        with self._lock:
+            pairs = list(self._pairs)
+        for pair in pairs:
+            self._end(pair)
+
+    def plug(self):
+        """Puts the plug back in."""
+        self.limit_to_client = None
+        self._flows.set()
+        self._plugged = True
+
+    def stall(self):
+        """Nothing is lost, nothing goes on."""
+        self._flows.clear()
+
+    def cut_after(self, octets):
+        """Lets this many more octets pass to clients (all together), then breaks that connection."""
+        self.limit_to_client = octets
+
+    def commands(self):
+        """What clients sent, line by line."""
+        with self._lock:
+            return bytes(self.sent).decode("utf-8", "replace").split("\r\n")
+
+    def close(self):
+        self._listener.close()
+        self.cut()
