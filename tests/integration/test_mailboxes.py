@@ -1,0 +1,257 @@
+"""Mailboxes are directories: made, renamed and removed from either side."""
+import errno
+import os
+
+import pytest
+
+from support import eventually, mail, stays
+
+
+def make(path, order=("cur", "new", "tmp")):
+    path.mkdir()
+    for sub in order:
+        (path / sub).mkdir()
+
+
+def unmake(path):
+    for sub in ("cur", "new", "tmp"):
+        (path / sub).rmdir()
+    path.rmdir()
+
+
+@pytest.mark.parametrize("order", [("cur", "new", "tmp"), ("tmp", "new", "cur"), ("new", "tmp", "cur")])
+def test_make_here(mounted, order):
+    m = mounted.mailmount
+    make(m.box("Fresh"), order)
+    eventually(lambda: "Fresh" in mounted.witness.mailboxes())
+    assert sorted(os.listdir(m.box("Fresh")))[:3] == ["cur", "new", "tmp"]
+
+
+@pytest.mark.parametrize("name", ["Entwürfe", "日本語", "a & b", "100%", "two words", "Ünder/Größe"])
+def test_names_from_here(mounted, name):
+    m = mounted.mailmount
+    m.box(name).parent.mkdir(exist_ok=True)
+    make(m.box(name))
+    eventually(lambda: name in mounted.witness.mailboxes())
+    m.deliver(mail("in"), name, info="S")
+    eventually(lambda: mounted.witness.tokens(name) == ["in"])
+    m.remount()
+    assert m.tokens(name) == ["in"]
+
+
+def test_a_directory_is_no_mailbox_yet(mounted):
+    m = mounted.mailmount
+    m.box("Plain").mkdir()
+    assert os.listdir(m.box("Plain")) == [], "made eagerly, they make mutt remove the mailbox"
+    stays(lambda: "Plain" not in mounted.witness.mailboxes(selectable=False), 2)
+    (m.box("Plain") / "cur").mkdir()
+    eventually(lambda: "Plain" in mounted.witness.mailboxes())
+
+
+def test_make_there(mounted):
+    m = mounted.mailmount
+    mounted.witness.create("Server/Made")
+    mounted.witness.append("Server/Made", mail("x"))
+    eventually(lambda: m.box("Server/Made").is_dir() and m.tokens("Server/Made") == ["x"])
+
+
+def test_remove_here(world):
+    world.witness.create("Gone")
+    m = world.mailmount
+    m.mount()
+    unmake(m.box("Gone"))
+    eventually(lambda: "Gone" not in world.witness.mailboxes())
+    assert not m.box("Gone").exists()
+
+
+def test_remove_there(world):
+    world.witness.create("Gone")
+    world.witness.append("Gone", mail("x"))
+    m = world.mailmount
+    m.mount()
+    world.witness.delete("Gone")
+    eventually(lambda: not m.box("Gone").exists(), timeout=40)
+
+
+def test_remove_there_with_unsent_mail_here(world):
+    """Case 83: created again, with that mail only."""
+    world.witness.create("Gone")
+    world.witness.append("Gone", mail("old"), ["\\Seen"])
+    wire = world.new_proxy()
+    m = world.through(wire)
+    m.mount()
+    wire.cut()
+    m.deliver(mail("unsent"), "Gone", info="S")
+    world.witness.delete("Gone")
+    wire.plug()
+    m.sync()
+    assert world.witness.tokens("Gone") == ["unsent"]
+
+
+def test_not_empty(world):
+    world.witness.create("Full")
+    world.witness.append("Full", mail("x"))
+    m = world.mailmount
+    m.mount()
+    for path in (m.box("Full"), m.box("Full") / "new"):
+        with pytest.raises(OSError) as caught:
+            path.rmdir()
+        assert caught.value.errno == errno.ENOTEMPTY
+    assert "Full" in world.witness.mailboxes()
+
+
+def test_inbox_stays(mounted):
+    m = mounted.mailmount
+    for sub in ("cur", "new", "tmp"):
+        try:
+            (m.box() / sub).rmdir()
+        except OSError:
+            pass
+    with pytest.raises(OSError) as caught:
+        m.box().rmdir()
+    assert caught.value.errno in (errno.EBUSY, errno.ENOTEMPTY)
+    eventually(lambda: sorted(os.listdir(m.box()))[:3] == ["cur", "new", "tmp"], timeout=30)
+
+
+def test_removed_halves_come_back(world):
+    """rmdir of cur alone hides it; it is back when the mailbox stays."""
+    world.witness.create("Half")
+    m = world.mailmount
+    m.mount()
+    (m.box("Half") / "cur").rmdir()
+    assert not (m.box("Half") / "cur").exists()
+    eventually(lambda: (m.box("Half") / "cur").is_dir(), timeout=30)
+    assert "Half" in world.witness.mailboxes()
+
+
+def test_rename_here(world):
+    """Case 84: one RENAME, children with it."""
+    for name in ("Old", "Old/Child"):
+        world.witness.create(name)
+        world.witness.append(name, mail("in-" + name.replace("/", "-")), ["\\Seen"])
+    validity = world.witness.uidvalidity("Old")
+    m = world.mailmount
+    m.mount()
+    inode = m.path("in-Old", "Old").stat().st_ino
+    os.rename(m.box("Old"), m.box("New"))
+    assert m.tokens("New") == ["in-Old"]
+    m.sync()
+    assert {"New", "New/Child"} <= world.witness.mailboxes()
+    assert not {"Old", "Old/Child"} & world.witness.mailboxes()
+    assert world.witness.uidvalidity("New") == validity
+    assert world.witness.tokens("New/Child") == ["in-Old-Child"]
+    assert m.path("in-Old", "New").stat().st_ino == inode
+
+
+def test_rename_there(world):
+    """Case 85: nothing is downloaded again."""
+    world.witness.create("Old")
+    for number in range(5):
+        world.witness.append("Old", mail(f"n{number}", "x" * 100_000 + "\r\n"), ["\\Seen"])
+    wire = world.new_proxy()
+    m = world.through(wire)
+    m.mount()
+    inodes = {token: m.path(token, "Old").stat().st_ino for token in m.tokens("Old")}
+    wire.reset_counts()
+    world.witness.rename("Old", "New")
+    eventually(lambda: m.box("New").is_dir() and len(m.tokens("New")) == 5 and not m.box("Old").exists(), timeout=40)
+    assert {token: m.path(token, "New").stat().st_ino for token in m.tokens("New")} == inodes
+    assert wire.to_client < 100_000
+
+
+def test_rename_into_another(world):
+    for name in ("A", "B"):
+        world.witness.create(name)
+    world.witness.append("A", mail("x"), ["\\Seen"])
+    m = world.mailmount
+    m.mount()
+    os.rename(m.box("A"), m.box("B") / "A")
+    m.sync()
+    assert world.witness.tokens("B/A") == ["x"]
+    assert "A" not in world.witness.mailboxes()
+
+
+def test_renamed_apart(world):
+    """Case 86: the server's name wins."""
+    world.witness.create("Old")
+    world.witness.append("Old", mail("x"), ["\\Seen"])
+    wire = world.new_proxy()
+    m = world.through(wire)
+    m.mount()
+    wire.cut()
+    os.rename(m.box("Old"), m.box("Mine"))
+    world.witness.rename("Old", "Theirs")
+    wire.plug()
+    m.sync()
+    eventually(lambda: m.box("Theirs").is_dir() and m.tokens("Theirs") == ["x"])
+    boxes = world.witness.mailboxes()
+    assert "Theirs" in boxes and "Old" not in boxes and "Mine" not in boxes
+
+
+def test_made_on_both_sides(world):
+    """Case 80: contents merged."""
+    wire = world.new_proxy()
+    m = world.through(wire)
+    m.mount()
+    wire.cut()
+    make(m.box("Both"))
+    m.deliver(mail("here"), "Both", info="S")
+    world.witness.create("Both")
+    world.witness.append("Both", mail("there"), ["\\Seen"])
+    wire.plug()
+    m.sync()
+    assert world.witness.tokens("Both") == ["here", "there"]
+    eventually(lambda: m.tokens("Both") == ["here", "there"])
+
+
+def test_dovecot_style_removal(world):
+    """Renamed to ..DOVECOT-TRASHED, then removed."""
+    world.witness.create("Gone")
+    m = world.mailmount
+    m.mount()
+    os.rename(m.box("Gone"), m.root / "..DOVECOT-TRASHED")
+    assert not m.box("Gone").exists()
+    unmake(m.root / "..DOVECOT-TRASHED")
+    m.sync()
+    assert not {"Gone", "..DOVECOT-TRASHED"} & world.witness.mailboxes()
+
+
+def test_strange_names_from_the_server(world):
+    """Case 88: one path component each, whatever the server calls it."""
+    for name in ("cur", "new/tmp", ".hidden", "A%41"):
+        world.witness.create(name)
+        world.witness.append(name, mail("in-it"))
+    m = world.mailmount
+    m.mount()
+    names = set(os.listdir(m.root))
+    assert not {"cur", "new", "tmp"} & names
+    assert m.tokens("%63ur") == ["in-it"]
+    assert m.tokens("%6Eew/%74mp") == ["in-it"]
+    assert m.tokens("%2Ehidden") == ["in-it"]
+    m.deliver(mail("mine"), "%2Ehidden", info="S")
+    m.sync()
+    assert world.witness.tokens(".hidden") == ["in-it", "mine"]
+    assert len(names) == 5
+
+
+def test_patterns(world):
+    for name in ("Keep", "Keep/Sub", "Skip", "Other"):
+        world.witness.create(name)
+    m = world.new_mailmount(mailboxes="INBOX Keep* !Keep/Sub")
+    m.mount()
+    assert set(os.listdir(m.root)) >= {"INBOX", "Keep"}
+    assert not m.box("Skip").exists() and not m.box("Other").exists()
+    assert not (m.box("Keep/Sub") / "cur").exists()
+    assert {"Skip", "Other", "Keep/Sub"} <= world.witness.mailboxes()
+
+
+def test_not_in_the_wrong_places(mounted):
+    m = mounted.mailmount
+    for path in (m.box() / "cur" / "dir", m.box() / "tmp" / "dir"):
+        with pytest.raises(OSError) as caught:
+            path.mkdir()
+        assert caught.value.errno == errno.EPERM
+    for path in (m.root / "stray", m.box() / "stray"):
+        with pytest.raises(OSError) as caught:
+            path.write_text("x")
+        assert caught.value.errno == errno.EPERM
