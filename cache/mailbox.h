@@ -65,6 +65,8 @@ int mailbox_forget(cache_tx *tx, int64_t id);
 
 /* Times of one of its directories: a visible change happened. Also done by message_put. */
 int mailbox_touch(cache_tx *tx, int64_t id, enum sub sub);
+/* -ENOENT; id 0 with SUB_BOX is the root, which has no row (0 when nothing was ever touched). */
+int mailbox_mtime(cache_rd *rd, int64_t id, enum sub sub, int64_t *ret);
 /* utimens on a directory. */
 int mailbox_set_mtime(cache_tx *tx, int64_t id, enum sub sub, int64_t mtime_ns);
 

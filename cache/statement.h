@@ -1,18 +1,19 @@
 #pragma once
 /*
- * One database connection with its prepared statements, and the few calls that all tables are read and written with.
+ * One database connection with its prepared statements, and the few calls that all tables are read and
+ * written with.
  *
- * A statement is named by the address of its SQL text, prepared at first use and kept until the connection closes. It is
- * on loan between statement_begin and the end of the block:
+ * A statement is named by the address of its SQL text, prepared at first use and kept until the connection
+ * closes. It is on loan between statement_begin and the end of the block:
  *
  *     static const char sql_get[] = "SELECT value FROM meta WHERE key = ?";
  *     CLEANUP(statement_end) struct statement *s = statement_begin(rd, sql_get);
  *     put_text(s, key);
  *     int err = statement_row(s);
  *
- * A callback may run the very query whose rows it is being given: the second loan is a statement of its own. Mistakes of
- * preparing and binding are remembered and come out of the first step, so that only steps need a check. All of it
- * is for this folder only.
+ * A callback may run the very query whose rows it is being given: the second loan is a statement of its own.
+ * Mistakes of preparing and binding are remembered and come out of the first step, so that only steps need a
+ * check. All of it is for this folder only.
  */
 #include <sqlite3.h>
 #include "cache.h"
@@ -23,10 +24,10 @@
 struct statement {
     const char *sql;
     sqlite3_stmt *stmt;
-    int at;      /* the last parameter that was bound */
-    int err;     /* the first error: a negative errno */
+    int at;  /* the last parameter that was bound */
+    int err; /* the first error: a negative errno */
     bool lent;
-    bool spare;  /* a second loan of the same SQL: finalized at its end */
+    bool spare; /* a second loan of the same SQL: finalized at its end */
 };
 
 /* A cache_rd is a connection; the writer's is inside its cache_tx. */
@@ -34,11 +35,13 @@ struct cache_rd {
     struct cache *cache;
     sqlite3 *db;
     struct statement table[STATEMENTS_MAX];
-    unsigned begun;           /* nested cache_rd_begin */
-    struct cache_rd *next;    /* of the cache's readers, protected by its readers_lock */
+    struct statement memoryless; /* what statement_begin gives without memory */
+    bool writer;                 /* inside a cache_tx: always within a transaction of its own */
+    unsigned begun;              /* nested cache_rd_begin */
+    struct cache_rd *next;       /* of the cache's readers, protected by its readers_lock */
 };
 
-/* Opens dir/mail.db. flags as for sqlite3_open_v2. */
+/* Opens the database at path. flags as for sqlite3_open_v2. */
 int connection_open(struct cache *c, const char *path, int flags, struct cache_rd *ret);
 void connection_close(struct cache_rd *rd);
 /* Runs constant SQL that is not worth keeping. */
@@ -63,7 +66,9 @@ int statement_step(struct statement *s);
 int statement_row(struct statement *s);
 /* To the end: 0, -errno. */
 int statement_run(struct statement *s);
-/* The same, but -ENOENT when it changed no row. */
+/* Runs a statement without parameters and rows. */
+int statement_do(struct cache_rd *rd, const char *sql);
+/* The same as statement_run, but -ENOENT when it changed no row. */
 int statement_change(struct statement *s);
 
 int64_t column_int(struct statement *s, int column); /* NULL reads as 0 */
