@@ -1,0 +1,143 @@
+"""Files that are no mail: they live in the mount with full POSIX behaviour, and never reach the server."""
+import fcntl
+import mmap
+import os
+import socket
+import sqlite3
+import stat
+
+import pytest
+
+from support import mail
+
+
+@pytest.fixture
+def area(mounted):
+    path = mounted.mailmount.root / ".notmuch"
+    path.mkdir()
+    return path
+
+
+def test_files_and_directories(mounted, area):
+    (area / "xapian").mkdir()
+    file = area / "xapian" / "table"
+    file.write_bytes(bytes(range(256)) * 1000)
+    with open(file, "r+b") as out:
+        out.seek(1000)
+        out.write(b"in the middle")
+        out.truncate(5000)
+        os.fsync(out.fileno())
+    assert file.stat().st_size == 5000
+    assert file.read_bytes()[1000:1013] == b"in the middle"
+    os.rename(file, area / "moved")
+    os.link(area / "moved", area / "linked")
+    assert (area / "moved").stat().st_nlink == 2
+    os.symlink("moved", area / "symbolic")
+    assert (area / "symbolic").read_bytes() == (area / "moved").read_bytes()
+    os.chmod(area / "moved", 0o640)
+    os.utime(area / "moved", ns=(1_000_000_123, 2_000_000_456))
+    info = (area / "moved").stat()
+    assert (stat.S_IMODE(info.st_mode), info.st_mtime_ns) == (0o640, 2_000_000_456)
+    with open(area / "hole", "wb") as out:
+        out.truncate(1_000_000)
+    assert (area / "hole").stat().st_size == 1_000_000
+    assert sorted(os.listdir(area)) == ["hole", "linked", "moved", "symbolic", "xapian"]
+    mounted.mailmount.remount()
+    assert sorted(os.listdir(area)) == ["hole", "linked", "moved", "symbolic", "xapian"]
+    assert (area / "moved").read_bytes()[1000:1013] == b"in the middle"
+    assert mounted.witness.mailboxes() == {"INBOX"}
+
+
+def test_directories_must_be_empty(area):
+    (area / "full").mkdir()
+    (area / "full" / "x").touch()
+    with pytest.raises(OSError):
+        (area / "full").rmdir()
+    (area / "full" / "x").unlink()
+    (area / "full").rmdir()
+    assert not (area / "full").exists()
+
+
+def test_locks(area):
+    path = area / "lock"
+    with open(path, "wb") as first, open(path, "rb+") as second:
+        fcntl.flock(first, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(first, fcntl.LOCK_UN)
+        fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.lockf(first, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_shared_map_is_written(area):
+    path = area / "map"
+    path.write_bytes(b"\0" * 8192)
+    with open(path, "r+b") as file, mmap.mmap(file.fileno(), 0) as view:
+        view[5000:5005] = b"hello"
+        view.flush()
+    assert path.read_bytes()[5000:5005] == b"hello"
+
+
+def test_database(area):
+    for mode in ("delete", "wal"):
+        with sqlite3.connect(area / f"{mode}.db") as connection:
+            connection.execute(f"PRAGMA journal_mode={mode}")
+            connection.execute("CREATE TABLE t (x)")
+            connection.executemany("INSERT INTO t VALUES (?)", ((n,) for n in range(1000)))
+        connection.close()
+        with sqlite3.connect(area / f"{mode}.db") as connection:
+            assert connection.execute("SELECT sum(x) FROM t").fetchone() == (499500,)
+            assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        connection.close()
+
+
+def test_socket_and_fifo_do_no_harm(area):
+    try:
+        os.mkfifo(area / "fifo")
+        s = socket.socket(socket.AF_UNIX)
+        s.bind(str(area / "s"))
+        s.close()
+    except OSError:
+        pass
+    assert isinstance(os.listdir(area), list)
+
+
+@pytest.mark.parametrize("name", ["dovecot.index", "dovecot.index.log", "dovecot-uidlist", ".mbsyncstate",
+                                  ".mbsyncstate.journal", ".uidvalidity", "maildirfolder", "subscriptions"])
+def test_side_files_of_other_programs(mounted, name):
+    path = mounted.mailmount.box() / name
+    path.write_text("state\n")
+    mounted.mailmount.sync()
+    assert name in os.listdir(mounted.mailmount.box())
+    assert mounted.witness.tokens("INBOX") == []
+    mounted.mailmount.remount()
+    assert path.read_text() == "state\n"
+
+
+def test_mail_in_the_local_area_stays_there(mounted, area):
+    (area / "cur").mkdir()
+    (area / "cur" / "1.x:2,S").write_bytes(mail("private"))
+    mounted.mailmount.sync()
+    assert mounted.witness.mailboxes() == {"INBOX"}
+    assert mounted.witness.tokens("INBOX") == []
+
+
+def test_git(mounted):
+    """A whole program that does all of this."""
+    import shutil
+    import subprocess
+    if not shutil.which("git"):
+        pytest.skip("git is not installed")
+    root = mounted.mailmount.root
+    environment = {**mounted.mailmount.environment, "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_AUTHOR_NAME": "a",
+                   "GIT_AUTHOR_EMAIL": "a@example.org", "GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@example.org"}
+
+    def git(*arguments):
+        subprocess.run(["git", "-C", str(root), *arguments], check=True, env=environment, stdout=subprocess.DEVNULL)
+    mounted.mailmount.deliver(mail("x"), info="S")
+    git("init", "-q")
+    git("add", "INBOX/cur")
+    git("commit", "-q", "-m", "all")
+    git("fsck", "--strict")
+    mounted.mailmount.sync()
+    assert mounted.witness.mailboxes() == {"INBOX"}
