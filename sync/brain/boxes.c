@@ -1,0 +1,504 @@
+/*
+ * The merge of mailboxes: a forest on either side, and the one that was agreed on.
+ *
+ * A mailbox is known by its key, so that a rename is a name that differs from the base, and its existence and
+ * its name are merged by themselves. Existence has three ranks: nothing, a level of the hierarchy, a mailbox.
+ * What rose on one side is created on the other (80, 87); what fell was removed there, which is carried over
+ * when the absence is confirmed and nobody would lose mail (81), and undone when there is mail that the
+ * remover never saw (82, 83).
+ *
+ * The order of the plan matters, for every name in it must be right at the moment when it is used. So the
+ * plan is played through while it is made: `now` holds what each side calls each mailbox after the operations
+ * planned so far.
+ *
+ * 1. Renames (84, 85). One RENAME takes the levels below with it, on that side and in the base, so that a
+ * child of a renamed parent needs none of its own. A rename waits until its new name is free and the level
+ * above it stands; what stands in the way may be a rename further down the list, so that they are tried until
+ * none moves. What is created on the way to a new name is created just before. A cycle (two names exchanged)
+ * never becomes ready: going through a temporary name is case 86's part, as are two different new names.
+ * 2. Creations, each level before those below it.
+ * 3. Deletions, from the bottom up.
+ *
+ * What could not be done in the order above, because a name is taken by something that is to be deleted, is
+ * found by the next merge.
+ */
+#include "brain.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum rank {
+    RANK_NOTHING,
+    RANK_LEVEL,
+    RANK_MAILBOX,
+};
+
+/* One RENAME can free the name for another one. A longer chain goes on in the next round. */
+enum { RENAME_PASSES = 8 };
+
+enum { OPS_A_BOX = 2 }; /* a rename, and what existence asks for */
+
+struct named {
+    const char *name;
+    size_t box;
+};
+
+/* The boxes of one side by name, as they are now. */
+struct directory {
+    struct named *entry;
+    size_t n;
+};
+
+struct deep {
+    size_t depth;
+    size_t box;
+};
+
+/* What becomes of a box's existence. */
+struct fate {
+    bool something; /* false: all is well, verb means nothing */
+    enum brain_box_verb verb;
+    int side;
+    int number;
+    bool mailbox;
+};
+
+struct node {
+    const char *now[2]; /* NULL: not on that side */
+    const char *base;   /* NULL: none */
+    struct fate fate;
+    bool renamed, created; /* planned already */
+};
+
+struct merge {
+    const struct brain_box *box;
+    size_t n;
+    char delimiter;
+    struct arena *arena;
+    struct node *node;
+    struct deep *order; /* room for n; upper levels first */
+    struct directory directory[2];
+    struct brain_box_op *op;
+    size_t ops;
+};
+
+/* ---- names ---- */
+
+/* Does `name` lie below the level that the first `length` octets of `upper` name? */
+static bool lies_below(const struct merge *m, const char *name, const char *upper, size_t length)
+{
+    return m->delimiter && strncmp(name, upper, length) == 0 && name[length] == m->delimiter;
+}
+
+static size_t depth_of(const struct merge *m, const char *name)
+{
+    size_t depth = 0;
+    for (; m->delimiter && *name; name++)
+        depth += *name == m->delimiter;
+    return depth;
+}
+
+static bool same_name(const char *a, const char *b)
+{
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+static int compare_named(const void *left, const void *right)
+{
+    const struct named *a = left, *b = right;
+    int order = strcmp(a->name, b->name);
+    return order ? order : (a->box > b->box) - (a->box < b->box);
+}
+
+static void fill_directory(struct merge *m, int side)
+{
+    struct directory *d = &m->directory[side];
+
+    d->n = 0;
+    for (size_t i = 0; i < m->n; i++)
+        if (m->node[i].now[side])
+            d->entry[d->n++] = (struct named){.name = m->node[i].now[side], .box = i};
+    qsort(d->entry, d->n, sizeof *d->entry, compare_named);
+}
+
+/* Compares the first `length` octets of `name`, as if it ended there, with a whole name. */
+static int compare_part(const char *name, size_t length, const char *whole)
+{
+    int order = strncmp(name, whole, length);
+    return order ? order : -(whole[length] != 0);
+}
+
+/* The box that `side` now knows under the first `length` octets of `name`, or NULL. */
+static struct node *find(const struct merge *m, int side, const char *name, size_t length)
+{
+    const struct directory *d = &m->directory[side];
+    size_t low = 0, high = d->n;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = compare_part(name, length, d->entry[middle].name);
+        if (order == 0)
+            return &m->node[d->entry[middle].box];
+        if (order < 0)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return NULL;
+}
+
+/* ---- existence ---- */
+
+static enum rank rank_of(const struct brain_box_state *s)
+{
+    if (!s->present)
+        return RANK_NOTHING;
+    return s->mailbox ? RANK_MAILBOX : RANK_LEVEL;
+}
+
+static struct fate create_on(int side, enum rank rank, int number)
+{
+    return (struct fate){.something = true,
+                         .verb = BRAIN_BOX_CREATE,
+                         .side = side,
+                         .number = rank == RANK_LEVEL ? 87 : number,
+                         .mailbox = rank == RANK_MAILBOX};
+}
+
+/* Both sides show the same kind of thing. */
+static struct fate fate_of_equals(const struct brain_box *b, enum rank rank)
+{
+    struct fate fate = {.mailbox = rank == RANK_MAILBOX};
+
+    if (rank == RANK_NOTHING) {
+        fate = (struct fate){.something = b->base.present, .verb = BRAIN_BOX_FORGET, .number = 81};
+    } else if (same_name(b->side[0].name, b->side[1].name)) {
+        bool renamed = b->base.present && !same_name(b->base.name, b->side[0].name);
+        fate.something = rank_of(&b->base) != rank || renamed;
+        fate.verb = BRAIN_BOX_AGREE;
+        fate.number = renamed ? 84 : rank == RANK_LEVEL ? 87 : 80;
+    }
+    return fate;
+}
+
+/* `side` removed it, wholly or but for its level. */
+static struct fate fate_of_removed(const struct brain_box *b, int side, bool confirmed)
+{
+    if (b->keep)
+        return (struct fate){.something = false};
+    if (!confirmed)
+        return (struct fate){.something = true, .verb = BRAIN_BOX_HOLD, .side = side, .number = 75};
+    if (b->unsynced[!side])
+        return create_on(side, rank_of(&b->side[!side]), side == 0 ? 82 : 83);
+    return (struct fate){.something = true, .verb = BRAIN_BOX_DELETE, .side = !side, .number = 81};
+}
+
+static struct fate fate_of(const struct brain_box *b, bool confirmed)
+{
+    enum rank rank[2] = {rank_of(&b->side[0]), rank_of(&b->side[1])};
+    int lower = rank[1] < rank[0];
+
+    if (rank[0] == rank[1])
+        return fate_of_equals(b, rank[0]);
+    if (rank[!lower] > rank_of(&b->base))
+        return create_on(lower, rank[!lower], 80);
+    return fate_of_removed(b, lower, confirmed);
+}
+
+/* Is there a mailbox below this one on `side` that stays? */
+static bool something_lives_below(const struct merge *m, size_t i, int side)
+{
+    const char *name = m->node[i].now[side];
+    size_t length = strlen(name);
+
+    for (size_t k = 0; k < m->n; k++) {
+        const struct node *other = &m->node[k];
+        if (!other->now[side] || !lies_below(m, other->now[side], name, length))
+            continue;
+        bool goes = other->fate.something && other->fate.verb == BRAIN_BOX_DELETE && other->fate.side == side;
+        if (!goes && (other->created || m->box[k].side[side].mailbox))
+            return true;
+    }
+    return false;
+}
+
+/* ---- the plan ---- */
+
+static void emit(struct merge *m, struct brain_box_op op)
+{
+    m->op[m->ops++] = op;
+}
+
+static bool is_pending_creation(const struct node *x, int side)
+{
+    return x->fate.something && x->fate.verb == BRAIN_BOX_CREATE && x->fate.side == side && !x->created;
+}
+
+/* A box that is a level already on the side where it is created keeps its name there. */
+static const char *creation_name(const struct node *x)
+{
+    const char *there = x->now[x->fate.side];
+    return there ? there : x->now[!x->fate.side];
+}
+
+static void emit_creation(struct merge *m, struct node *x)
+{
+    const char *name = creation_name(x);
+
+    emit(m, (struct brain_box_op){.verb = BRAIN_BOX_CREATE,
+                                  .side = x->fate.side,
+                                  .box = x - m->node,
+                                  .number = x->fate.number,
+                                  .name = name,
+                                  .mailbox = x->fate.mailbox});
+    x->now[x->fate.side] = name;
+    x->created = true;
+}
+
+static bool is_free(const struct merge *m, int side, const char *name, const struct node *self)
+{
+    const struct node *found = find(m, side, name, strlen(name));
+    return !found || found == self;
+}
+
+/* Makes one level above a name stand on `side`: `name` up to `length`, as the other side calls it. */
+static bool stand_level(struct merge *m, int side, const char *name, size_t length)
+{
+    struct node *level = find(m, !side, name, length);
+    const struct node *here = find(m, side, name, length);
+
+    if (!level)
+        /* No box of the other side. If it is one here, and that has another name there, it is about to leave.
+         */
+        return !here || !here->now[!side];
+    if (level->now[side] && compare_part(name, length, level->now[side]) != 0)
+        return false;
+    if (!is_pending_creation(level, side))
+        return true;
+    if (here && here != level)
+        return false;
+    emit_creation(m, level);
+    return true;
+}
+
+/*
+ * The levels above `name`, which the other side shows, must stand on `side` before `name` can. A level that
+ * only the other side knows is created now, if that is planned anyway. False: one of them has another name
+ * here (a rename is still to come), or its name is taken.
+ */
+static bool stand_levels_above(struct merge *m, int side, const char *name)
+{
+    for (const char *end = name; m->delimiter && (end = strchr(end, m->delimiter)); end++)
+        if (!stand_level(m, side, name, end - name))
+            return false;
+    return true;
+}
+
+/* ---- renames ---- */
+
+/* Which side is to be renamed, to what the other one says? -1: none, or both have new names of their own
+ * (86). */
+static int side_to_rename(const struct merge *m, size_t i)
+{
+    const struct node *x = &m->node[i];
+    const struct brain_box *b = &m->box[i];
+
+    if (b->keep || !x->base || rank_of(&b->side[0]) != rank_of(&b->side[1]))
+        return -1;
+    if (!x->now[0] || !x->now[1] || same_name(x->now[0], x->now[1]))
+        return -1;
+    if (same_name(x->now[1], x->base))
+        return 1;
+    return same_name(x->now[0], x->base) ? 0 : -1;
+}
+
+/* `to` instead of `from` at the head of *name, if it is that or lies below. */
+static int move_name(const struct merge *m, const char **name, const char *from, const char *to)
+{
+    size_t length = strlen(from);
+
+    if (!*name || (!same_name(*name, from) && !lies_below(m, *name, from, length)))
+        return 0;
+    size_t head = strlen(to), rest = strlen(*name) - length;
+    char *moved = arena_alloc(m->arena, head + rest + 1, 1);
+    if (!moved)
+        return -ENOMEM;
+    memcpy(moved, to, head);
+    memcpy(moved + head, *name + length, rest);
+    *name = moved;
+    return 0;
+}
+
+static int play_rename(struct merge *m, int side, const char *from, const char *to)
+{
+    for (size_t i = 0; i < m->n; i++) {
+        struct node *x = &m->node[i];
+        if (move_name(m, &x->now[side], from, to) < 0 || move_name(m, &x->base, from, to) < 0)
+            return -ENOMEM;
+    }
+    fill_directory(m, side);
+    return 0;
+}
+
+/* 1 when it was planned, 0 when it is none or must wait. */
+static int plan_rename(struct merge *m, size_t i)
+{
+    struct node *x = &m->node[i];
+    int side = side_to_rename(m, i);
+
+    if (side < 0 || x->renamed)
+        return 0;
+    const char *from = x->now[side], *to = x->now[!side];
+    if (!is_free(m, side, to, x) || lies_below(m, to, from, strlen(from)) || !stand_levels_above(m, side, to))
+        return 0;
+    emit(m, (struct brain_box_op){.verb = BRAIN_BOX_RENAME,
+                                  .side = side,
+                                  .box = i,
+                                  .number = side == 1 ? 84 : 85,
+                                  .name = to,
+                                  .from = from});
+    x->renamed = true;
+    int r = play_rename(m, side, from, to);
+    return r < 0 ? r : 1;
+}
+
+static int plan_renames(struct merge *m)
+{
+    bool moved = true;
+
+    for (int pass = 0; moved && pass < RENAME_PASSES; pass++) {
+        moved = false;
+        for (size_t i = 0; i < m->n; i++) {
+            int r = plan_rename(m, m->order[i].box);
+            if (r < 0)
+                return r;
+            moved |= r;
+        }
+    }
+    return 0;
+}
+
+/* ---- the rest ---- */
+
+static void plan_creations(struct merge *m)
+{
+    for (size_t i = 0; i < m->n; i++) {
+        struct node *x = &m->node[m->order[i].box];
+        int side = x->fate.side;
+        if (!is_pending_creation(x, side))
+            continue;
+        const char *name = creation_name(x);
+        if (stand_levels_above(m, side, name) && is_free(m, side, name, x))
+            emit_creation(m, x);
+    }
+}
+
+static void plan_records(struct merge *m)
+{
+    for (size_t i = 0; i < m->n; i++) {
+        const struct fate *fate = &m->node[i].fate;
+        if (!fate->something || fate->verb == BRAIN_BOX_CREATE || fate->verb == BRAIN_BOX_DELETE)
+            continue;
+        bool agree = fate->verb == BRAIN_BOX_AGREE;
+        emit(m, (struct brain_box_op){.verb = fate->verb,
+                                      .side = fate->side,
+                                      .box = i,
+                                      .number = fate->number,
+                                      .name = agree ? m->box[i].side[0].name : NULL,
+                                      .mailbox = fate->mailbox});
+    }
+}
+
+static void plan_deletion(struct merge *m, size_t i)
+{
+    const struct node *x = &m->node[i];
+    int side = x->fate.side;
+
+    /* A level is there as long as something is below it. */
+    if (rank_of(&m->box[i].side[side]) == RANK_LEVEL && something_lives_below(m, i, side))
+        return;
+    emit(m, (struct brain_box_op){.verb = BRAIN_BOX_DELETE,
+                                  .side = side,
+                                  .box = i,
+                                  .number = x->fate.number,
+                                  .from = x->now[side]});
+}
+
+static int compare_depths(const void *left, const void *right)
+{
+    const struct deep *a = left, *b = right;
+    if (a->depth != b->depth)
+        return a->depth < b->depth ? -1 : 1;
+    return (a->box > b->box) - (a->box < b->box);
+}
+
+static void plan_deletions(struct merge *m)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < m->n; i++) {
+        const struct fate *fate = &m->node[i].fate;
+        if (fate->something && fate->verb == BRAIN_BOX_DELETE)
+            m->order[n++] = (struct deep){.depth = depth_of(m, m->node[i].now[fate->side]), .box = i};
+    }
+    qsort(m->order, n, sizeof *m->order, compare_depths);
+    while (n-- > 0)
+        plan_deletion(m, m->order[n].box);
+}
+
+/* ---- all of it ---- */
+
+static const char *name_in(const struct brain_box_state *s)
+{
+    return s->present ? s->name : NULL;
+}
+
+static void order_from_the_top(struct merge *m)
+{
+    for (size_t i = 0; i < m->n; i++) {
+        const struct node *x = &m->node[i];
+        const char *name = x->base ? x->base : x->now[0] ? x->now[0] : x->now[1];
+        m->order[i] = (struct deep){.depth = name ? depth_of(m, name) : 0, .box = i};
+    }
+    qsort(m->order, m->n, sizeof *m->order, compare_depths);
+}
+
+static int merge_init(struct merge *m, const bool *confirmed)
+{
+    m->node = arena_alloc(m->arena, m->n, sizeof *m->node);
+    m->order = arena_alloc(m->arena, m->n, sizeof *m->order);
+    m->op = arena_alloc(m->arena, m->n, OPS_A_BOX * sizeof *m->op);
+    if (!m->node || !m->order || !m->op)
+        return -ENOMEM;
+    for (size_t i = 0; i < m->n; i++) {
+        const struct brain_box *b = &m->box[i];
+        m->node[i] =
+            (struct node){.now = {name_in(&b->side[0]), name_in(&b->side[1])}, .base = name_in(&b->base)};
+        m->node[i].fate = fate_of(b, confirmed && confirmed[i]);
+    }
+    for (int side = 0; side < 2; side++) {
+        m->directory[side].entry = arena_alloc(m->arena, m->n, sizeof(struct named));
+        if (!m->directory[side].entry)
+            return -ENOMEM;
+        fill_directory(m, side);
+    }
+    order_from_the_top(m);
+    return 0;
+}
+
+int brain_merge_boxes(const struct brain_box *box, size_t n, char delimiter, const bool *remove_confirmed,
+                      struct arena *arena, struct brain_box_plan *ret)
+{
+    struct merge m = {.box = box, .n = n, .delimiter = delimiter, .arena = arena};
+    int r = merge_init(&m, remove_confirmed);
+
+    if (r == 0)
+        r = plan_renames(&m);
+    if (r < 0)
+        return r;
+    plan_creations(&m);
+    plan_records(&m);
+    plan_deletions(&m);
+    *ret = (struct brain_box_plan){.op = m.op, .n = m.ops};
+    return 0;
+}
