@@ -139,6 +139,9 @@ static void fill(const struct pull *p, const struct change *c, struct row *row, 
         .present = c->present, .mailbox = p->box.id, .flags = visible_flags(p, &row->m, c->news.flags)};
     if (!c->present)
         memset(&out->side[SERVER_SIDE], 0, sizeof out->side[SERVER_SIDE]);
+    /* Being rewritten here while it was removed there: an edit beats a deletion (case 13). */
+    if (!c->present && row->m.state == MESSAGE_WRITING)
+        memset(&out->base, 0, sizeof out->base);
     out->mailbox_there[SERVER_SIDE] = true;
     if (row->has_base && c->present && !row->m.dirty && row->base.flags == out->side[SERVER_SIDE].flags)
         row->skip = true;
