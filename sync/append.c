@@ -312,6 +312,12 @@ static int has_nul(struct engine *e, const struct message *m, bool *ret)
     return n < 0 ? (int)n : 0;
 }
 
+/* What the mailbox can hold of the row's flags: that is sent, and that is agreed (case 32). */
+static flags_t sent_flags(const struct message *m, const struct mailbox *box)
+{
+    return m->flags & (box->uidvalidity ? box->permanent : FLAGS_SYSTEM);
+}
+
 static enum worker_result send_body(struct engine *e, const struct message *m, const struct mailbox *box,
                                     struct worker_outcome *outcome, struct worker_error *error)
 {
@@ -326,7 +332,7 @@ static enum worker_result send_body(struct engine *e, const struct message *m, c
     }
     struct worker_op op = {.verb = WORKER_APPEND,
                            .mailbox = box->remote,
-                           .add = m->flags & (box->uidvalidity ? box->permanent : FLAGS_SYSTEM),
+                           .add = sent_flags(m, box),
                            .size = m->wire_size,
                            .read = read_wire,
                            .read_arg = reader,
@@ -362,7 +368,7 @@ enum worker_result append_message(struct engine *e, const struct message *m, con
         log_debug("case 2: row %lld appended to mailbox %lld", (long long)m->id, (long long)box->id);
         if (!brain_append_uid_credible(&expected, outcome.uidvalidity, outcome.uid))
             return look_for_one(e, &intent);
-        struct confirm c = {m->id, box->id, outcome.uid, m->flags, false};
+        struct confirm c = {m->id, box->id, outcome.uid, sent_flags(m, box), false};
         return confirmed(e, &c);
     }
     if (r == WORKER_UNKNOWN || r == WORKER_CANCELLED)

@@ -123,20 +123,13 @@ static int look_up(cache_tx *tx, const struct pull *p, const struct change *c, s
     return r == -ENOENT ? 0 : r;
 }
 
-static flags_t visible_flags(const struct pull *p, const struct message *m, flags_t seen)
-{
-    /* What the server cannot hold stays ours, in the base as well, so that its absence there is no removal
-     * (case 32). */
-    return seen | (m->flags & ~p->box.permanent);
-}
-
 static void fill(const struct pull *p, const struct change *c, struct row *row, struct brain_message *out)
 {
     cache_worker_scan(&row->m, row->has_base ? &row->base : NULL, &p->box, out);
     if (!row->m.id)
         memset(&out->side[CACHE_SIDE], 0, sizeof out->side[CACHE_SIDE]);
-    out->side[SERVER_SIDE] = (struct brain_state){
-        .present = c->present, .mailbox = p->box.id, .flags = visible_flags(p, &row->m, c->news.flags)};
+    out->side[SERVER_SIDE] =
+        (struct brain_state){.present = c->present, .mailbox = p->box.id, .flags = c->news.flags};
     if (!c->present)
         memset(&out->side[SERVER_SIDE], 0, sizeof out->side[SERVER_SIDE]);
     /* Being rewritten here while it was removed there: an edit beats a deletion (case 13). */
@@ -153,10 +146,8 @@ static int settle_row(cache_tx *tx, struct pull *p, const struct change *c, stru
         return 0;
     if (!c->present)
         return cache_worker_agree(tx, row->m.id, NULL);
-    struct base_state base = {.mailbox = p->box.id,
-                              .uid = c->uid,
-                              .message = row->m.id,
-                              .flags = visible_flags(p, &row->m, c->news.flags)};
+    struct base_state base = {
+        .mailbox = p->box.id, .uid = c->uid, .message = row->m.id, .flags = c->news.flags};
     return cache_worker_agree(tx, row->m.id, &base);
 }
 

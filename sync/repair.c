@@ -122,11 +122,9 @@ static int put_pair(cache_tx *tx, struct repair *p, const struct brain_pair *pai
     r = pending_forget(tx, m.id);
     if (r < 0 && r != -ENOENT)
         return r;
-    return cache_worker_agree(tx, m.id,
-                              &(struct base_state){.mailbox = p->box.id,
-                                                   .uid = s->uid,
-                                                   .message = m.id,
-                                                   .flags = s->flags | (m.flags & ~p->box.permanent)});
+    return cache_worker_agree(
+        tx, m.id,
+        &(struct base_state){.mailbox = p->box.id, .uid = s->uid, .message = m.id, .flags = s->flags});
 }
 
 static int put_fresh(cache_tx *tx, struct repair *p, const struct worker_message *s)
