@@ -1,0 +1,253 @@
+/*
+ * One connection, explained. Each finding is a line with a mark; the first fault ends the visit and gives the
+ * exit status.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <langinfo.h>
+#include <netdb.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "buf.h"
+#include "command.h"
+#include "flags.h"
+#include "imap.h"
+#include "io.h"
+#include "log.h"
+#include "name.h"
+#include "text.h"
+#include "worker.h"
+
+#define ADDRESSES_MAX 8
+
+enum mark { MARK_GOOD, MARK_NOTE, MARK_BAD };
+
+struct visit {
+    const char *config_path;
+    const struct config_account *account;
+    struct fault fault;
+};
+
+static const char *mark_text(enum mark mark)
+{
+    static const char *const pretty[] = {"✓", "·", "✗"}, *const plain[] = {"ok", "--", "!!"};
+    return (strcmp(nl_langinfo(CODESET), "UTF-8") == 0 ? pretty : plain)[mark];
+}
+
+__attribute__((format(printf, 3, 4))) static void say(enum mark mark, const char *what, const char *format,
+                                                      ...)
+{
+    va_list args;
+    char *text = NULL;
+    va_start(args, format);
+    if (vasprintf(&text, format, args) >= 0)
+        printf("  %s %-14s %s\n", mark_text(mark), what, text_clean(text));
+    va_end(args);
+    free(text);
+}
+
+static void heading(const char *text)
+{
+    bool terminal = isatty(STDOUT_FILENO);
+    printf("%s%s%s\n", terminal ? "\033[1m" : "", text, terminal ? "\033[0m" : "");
+}
+
+/* --- configuration --- */
+
+static const char *login_source(const struct config_account *a)
+{
+    return a->password_command ? "password by password_command"
+           : a->password       ? "password in the file"
+                               : "no password";
+}
+
+static void look_at_configuration(const struct visit *v)
+{
+    const struct config_account *a = v->account;
+    struct stat st;
+    heading("Configuration");
+    if (stat(v->config_path, &st) < 0)
+        say(MARK_NOTE, "file", "%s: %s", v->config_path, strerror(errno));
+    else
+        say(st.st_mode & 077 ? MARK_NOTE : MARK_GOOD, "file", "%s, %s", v->config_path,
+            st.st_mode & 077 ? "others may read it (chmod 600 if it ever holds a secret)"
+                             : "its owner's only");
+    say(MARK_GOOD, "account", "%s: user %s, %s", a->name, a->user ? a->user : "(none)", login_source(a));
+    say(MARK_GOOD, "data_dir", "%s", a->data_dir);
+}
+
+/* --- connection --- */
+
+static int resolve(struct visit *v)
+{
+    const char *host = v->account->host;
+    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM}, *list = NULL;
+    CLEANUP(buf_finish) struct buf addresses = {0};
+    int r = getaddrinfo(host, NULL, &hints, &list);
+    if (r != 0)
+        return fault_set(&v->fault, FAULT_UNAVAILABLE, -EHOSTUNREACH, "%s: %s (check host, and the network)",
+                         host, gai_strerror(r));
+    int n = 0;
+    for (const struct addrinfo *i = list; i && n < ADDRESSES_MAX; i = i->ai_next, n++) {
+        char address[INET6_ADDRSTRLEN + 16];
+        if (getnameinfo(i->ai_addr, i->ai_addrlen, address, sizeof address, NULL, 0, NI_NUMERICHOST) == 0)
+            buf_addf(&addresses, "%s%s", n > 0 ? ", " : "", address);
+    }
+    freeaddrinfo(list);
+    say(MARK_GOOD, "address", "%s is %s", host, addresses.length > 0 ? addresses.data : "?");
+    return 0;
+}
+
+static void tell_session(const struct visit *v, const struct worker_description *d)
+{
+    bool open_line = v->account->tls == CONFIG_TLS_NONE && !v->account->tunnel;
+    say(MARK_GOOD, "connected", "%s", d->peer);
+    say(open_line ? MARK_NOTE : MARK_GOOD, "encryption", "%s%s", d->tls[0] != '\0' ? d->tls : "none",
+        v->account->tls == CONFIG_TLS_STARTTLS ? ", by STARTTLS" : "");
+    if (d->certificate[0] != '\0')
+        say(MARK_GOOD, "certificate", "%s", d->certificate);
+    if (v->account->fingerprint)
+        say(MARK_GOOD, "pinned", "the fingerprint of the configuration matches");
+    say(MARK_GOOD, "logged in", "as %s, by %s", v->account->user ? v->account->user : "(the tunnel's user)",
+        d->login[0] != '\0' ? d->login : "greeting (already authenticated)");
+    say(d->server[0] != '\0' ? MARK_GOOD : MARK_NOTE, "server", "%s",
+        d->server[0] != '\0' ? d->server : "does not say what it is (no ID)");
+    say(MARK_NOTE, "capabilities", "%s", d->capabilities);
+}
+
+static int look_at_connection(struct visit *v, struct worker *w, struct worker_description *ret)
+{
+    heading("Connection");
+    if (v->account->tunnel)
+        say(MARK_NOTE, "tunnel", "%s", v->account->tunnel);
+    else if (resolve(v) < 0)
+        return v->fault.err;
+    if (w->ops->open(w, &v->fault) != WORKER_DONE)
+        return v->fault.err != 0
+                   ? v->fault.err
+                   : fault_set(&v->fault, FAULT_UNAVAILABLE, -EIO, "%s: no connection", v->account->name);
+    w->ops->describe(w, ret);
+    tell_session(v, ret);
+    return 0;
+}
+
+/* --- what sync can do there --- */
+
+static void tell_speed(const struct worker_description *d)
+{
+    heading("Sync");
+    switch (d->speed) {
+    case WORKER_SPEED_QRESYNC:
+        say(MARK_GOOD, "speed",
+            "class 1 of 3, QRESYNC: changes and removals of a mailbox come in one answer");
+        break;
+    case WORKER_SPEED_CONDSTORE:
+        say(MARK_GOOD, "speed",
+            "class 2 of 3, CONDSTORE without QRESYNC: changes come in one answer, "
+            "removals are searched for when the numbers do not add up");
+        break;
+    case WORKER_SPEED_NONE:
+        say(MARK_NOTE, "speed",
+            "class 3 of 3, neither CONDSTORE nor QRESYNC: all flags of a mailbox are read when "
+            "its STATUS changes, and now and then");
+        break;
+    }
+    say(d->idle ? MARK_GOOD : MARK_NOTE, "push", "%s",
+        d->idle ? "IDLE: new mail in the inbox shows at once, other mailboxes are polled"
+                : "no IDLE: all mailboxes are polled");
+    say(d->list_status ? MARK_GOOD : MARK_NOTE, "all mailboxes", "%s",
+        d->list_status ? "LIST-STATUS: one round trip" : "no LIST-STATUS: a STATUS for each mailbox");
+    say(d->move ? MARK_GOOD : MARK_NOTE, "filing", "%s",
+        d->move ? "MOVE" : "no MOVE: COPY, STORE and EXPUNGE");
+    say(d->uidplus ? MARK_GOOD : MARK_NOTE, "delivering", "%s",
+        d->uidplus ? "UIDPLUS: the server names what it was given"
+                   : "no UIDPLUS: mail that was sent up is looked for afterwards");
+}
+
+struct folders {
+    unsigned n, with_status;
+    uint64_t messages;
+    uint32_t most;
+    char biggest[1024];
+};
+
+static int count_folder(void *arg, const struct worker_box *b)
+{
+    struct folders *c = arg;
+    c->n++;
+    if (!b->has_status)
+        return 0;
+    c->with_status++;
+    c->messages += b->messages;
+    if (b->messages < c->most)
+        return 0;
+    c->most = b->messages;
+    if (name_mutf7_to_utf8(b->name, strlen(b->name), c->biggest, sizeof c->biggest) < 0)
+        snprintf(c->biggest, sizeof c->biggest, "%s", b->name);
+    return 0;
+}
+
+static int look_at_folders(struct visit *v, struct worker *w)
+{
+    struct folders c = {0};
+    struct worker_error e = {0};
+    char messages[TEXT_NUMBER_SIZE], most[TEXT_NUMBER_SIZE];
+    heading("Mailboxes");
+    if (w->ops->tree(w, count_folder, &c, &e) != WORKER_DONE)
+        return fault_set(&v->fault, FAULT_UNAVAILABLE, e.err != 0 ? e.err : -EIO, "%s: LIST failed: %s",
+                         v->account->name, e.text[0] != '\0' ? e.text : "the connection broke");
+    say(MARK_GOOD, "found", "%u, of which %u hold %s messages", c.n, c.with_status,
+        text_count(c.messages, messages));
+    if (c.with_status > 0)
+        say(MARK_GOOD, "the biggest", "%s, %s messages", c.biggest, text_count(c.most, most));
+    return 0;
+}
+
+static int visit(struct visit *v)
+{
+    struct keywords keywords;
+    struct worker_description d = {0};
+    look_at_configuration(v);
+    keywords_init(&keywords);
+    struct worker *w = imap_worker_new(v->account, &keywords);
+    int r =
+        w ? look_at_connection(v, w, &d) : fault_set(&v->fault, FAULT_AGAIN, -ENOMEM, "doctor: no memory");
+    if (r == 0) {
+        tell_speed(&d);
+        r = look_at_folders(v, w);
+    }
+    if (w)
+        w->ops->destroy(w);
+    keywords_finish(&keywords);
+    if (r == 0)
+        return FAULT_OK;
+    say(MARK_BAD, "stopped here", "what is above works");
+    fflush(stdout);
+    return command_fail(&v->fault);
+}
+
+int cmd_doctor(struct invocation *in, int argc, char **argv)
+{
+    struct visit v = {0};
+    struct account_config config = {0};
+    const char *name;
+    if (command_option(in, argc, argv, ":c:h", NULL) != -1)
+        return in->status;
+    if (!command_one_word(argc, argv, &name))
+        return FAULT_USAGE;
+    if (command_account(in, name, NULL, &config, &v.fault) < 0)
+        return command_fail(&v.fault);
+    signal(SIGPIPE, SIG_IGN);
+    log_to(STDERR_FILENO, LOG_LEVEL_ERROR);
+    v.config_path = config.config.path;
+    v.account = config.account;
+    int status = visit(&v);
+    account_config_finish(&config);
+    return status;
+}
