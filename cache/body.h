@@ -1,7 +1,9 @@
 #pragma once
 /*
- * Bodies: immutable files named by the SHA-256 of the wire form, bodies/ab/cdef..., in the form that the mount serves, one for all copies.
- * See enum message_form. Files appear by rename, whole; the row that names one is committed after.
+ * Bodies: immutable files named by the SHA-256 of the wire form, bodies/ab/cdef..., in the form that the
+ * mount serves, one for all copies. See enum message_form; what a person wrote in a form of its own
+ * (MESSAGE_OWN) lies beside the others as bodies/ab/cdef....o, so that copies and tombstones of it find it by
+ * hash as well. Files appear by rename, whole; the row that names one is committed after.
  */
 #include <sys/types.h>
 #include "message.h"
@@ -24,17 +26,23 @@ void body_writer_abort(struct body_writer *w); /* NULL is allowed */
 /* All bodies finished so far are on disk when this returns 0: before the rows that name them commit. */
 int body_sync(struct cache *c);
 
-/* The served form, read-only. -ENOENT: missing (case 20: ask with cache_want). -ESTALE: its length is not m->size (damaged). */
+/* The served form, read-only; of a WRITING row its work file. -ENOENT: missing (case 20: ask with
+ * cache_want). -ESTALE: its length is not m->size (damaged). */
 int body_open(struct cache *c, const struct message *m);
 
-/* The wire form, as a stream of exactly m->wire_size octets. Thread: its owner's. */
+/* The wire form of the row's hash, as a stream of exactly m->wire_size octets. The last of them are only
+ * given when the file ends there. Thread: its owner's. */
 struct body_reader;
 int body_reader_open(struct cache *c, const struct message *m, struct body_reader **ret);
-ssize_t body_reader_read(struct body_reader *r, void *out, size_t size); /* 0 at the end; -EIO when the file is not what the row says */
-void body_reader_close(struct body_reader *r);
+/* 0 at the end; -EIO, for good, when the file is not as long as the row says. */
+ssize_t body_reader_read(struct body_reader *r, void *out, size_t size);
+void body_reader_close(struct body_reader *r); /* NULL is allowed */
 
-/* Reads all of it and compares the hash: 0, -ENOENT, -ESTALE (damaged: moved aside), -errno. */
+/* Reads all of it and compares the hash: 0, -ENOENT, -ESTALE (damaged: moved to bodies/damaged), -errno.
+ * A WRITING row has nothing to compare with yet: 0 when its work file is there. */
 int body_verify(struct cache *c, const struct message *m);
 
-/* Removes bodies that no row names and that are older than an hour; a slow walk, a few files a call. Returns how many went. */
+/* Removes bodies that neither a row nor an unsent note names and that are older than an hour; a slow walk
+ * that looks at `max` files a call and goes on where the last call ended. Returns how many went, or -errno.
+ */
 int body_collect(struct cache *c, unsigned max);

@@ -1,0 +1,286 @@
+/*
+ * Settling: what a client wrote becomes a message. The order is what keeps it from being lost, whenever the
+ * power goes:
+ *
+ *   1. the work file gets a second name, its hash, in the body store; file and directories are synced;
+ *   2. a note of it is written to unsent/, for a database that gets lost; synced;
+ *   3. the row commits, durably: PRESENT, with that hash, and its old content's tombstone with it;
+ *   4. the work file's own name goes.
+ *
+ * After a crash before 3 the row is still WRITING and its work file is there: it is settled again, and step 1
+ * finds its body in place. After a crash before 4 the work file is one whose row is not WRITING: work_recover
+ * sees that the row has this content, and removes it.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "base_state.h"
+#include "body_store.h"
+#include "clock.h"
+#include "log.h"
+#include "mailbox.h"
+#include "private.h"
+#include "wire.h"
+#include "work_table.h"
+
+/* Learns all about a file's wire form, and whether the file has CRLF in it. */
+static int measure_blocks(int fd, struct wire_sum *sum, char *block, int64_t *ret_size, bool *ret_crlf)
+{
+    char *wire = block + BODY_BLOCK;
+    struct wire_from_file state = {0};
+    int64_t size = 0;
+    for (;;) {
+        ssize_t n = io_read_full(fd, block, BODY_BLOCK);
+        if (n < 0)
+            return (int)n;
+        if (n == 0)
+            break;
+        size += n;
+        int r = wire_sum_feed(sum, wire, wire_from_file(&state, false, block, (size_t)n, wire));
+        if (r < 0)
+            return r;
+    }
+    *ret_size = size;
+    *ret_crlf = state.crlf;
+    return 0;
+}
+
+/* Without CRLF, a file is the LF form of its wire form. What is its own wire form is served as that. */
+static enum message_form choose_form(const struct body_store *s, const struct body_info *info, bool crlf)
+{
+    if (!crlf && !s->wire_only)
+        return MESSAGE_LF;
+    return info->size == info->wire_size ? MESSAGE_WIRE : MESSAGE_OWN;
+}
+
+static int measure(const struct body_store *s, int fd, struct body_info *ret)
+{
+    CLEANUP(wire_sum_finish) struct wire_sum sum = {0};
+    bool crlf = false;
+    int r = wire_sum_begin(&sum, s);
+    if (r < 0)
+        return r;
+    char *block = malloc(3 * BODY_BLOCK);
+    if (!block)
+        return -ENOMEM;
+    r = measure_blocks(fd, &sum, block, &ret->size, &crlf);
+    free(block);
+    if (r == 0 && ret->size == 0)
+        r = -ENODATA;
+    if (r == 0)
+        r = wire_sum_end(&sum, ret);
+    if (r == 0)
+        ret->form = choose_form(s, ret, crlf);
+    return r;
+}
+
+/* A name in bodies/tmp for what is in the work file: a link, or where that cannot be, a copy. */
+static int stage(struct cache *c, int64_t id, int fd, char tmp[BODY_TMP_MAX])
+{
+    struct body_store *s = c->bodies;
+    char name[WORK_NAME_MAX];
+    work_name(id, name);
+    body_tmp_name(s, tmp);
+    if (linkat(c->work->workfd, name, s->tmpfd, tmp, 0) == 0)
+        return 0;
+    CLEANUP(io_close) int copy = body_tmp_open(s, tmp);
+    if (copy < 0)
+        return copy;
+    int r = io_copy(fd, copy);
+    if (r < 0)
+        unlinkat(s->tmpfd, tmp, 0);
+    return r;
+}
+
+static int stage_wire(struct body_store *s, int fd, char tmp[BODY_TMP_MAX])
+{
+    CLEANUP(io_close) int copy = body_tmp_open(s, tmp);
+    if (copy < 0)
+        return copy;
+    int r = body_copy_wire(fd, copy, false);
+    if (r < 0)
+        unlinkat(s->tmpfd, tmp, 0);
+    return r;
+}
+
+static int place(struct body_store *s, const struct body_info *info, const char *tmp, bool keep_other)
+{
+    char name[BODY_NAME_MAX];
+    body_name(info->hash, body_file_served(info->form), name);
+    int r = body_place(s, tmp, name, keep_other);
+    if (r < 0) {
+        unlinkat(s->tmpfd, tmp, 0);
+        return r;
+    }
+    body_step("body placed");
+    return body_sync_file(s, name);
+}
+
+static int store(struct cache *c, int64_t id, int fd, struct body_info *info)
+{
+    char tmp[BODY_TMP_MAX];
+    int r = stage(c, id, fd, tmp);
+    if (r < 0)
+        return r;
+    r = place(c->bodies, info, tmp, info->form == MESSAGE_OWN);
+    if (r != -EEXIST)
+        return r;
+    /* The same mail, with its line ends mixed in another way, is there already (or damaged): one file cannot
+     * be both, so that this one is served as on the wire. */
+    info->form = MESSAGE_WIRE;
+    info->size = info->wire_size;
+    r = stage_wire(c->bodies, fd, tmp);
+    return r < 0 ? r : place(c->bodies, info, tmp, false);
+}
+
+int work_store(struct cache *c, int64_t id, struct body_info *ret)
+{
+    CLEANUP(io_close) int fd = work_open(c, id, O_RDONLY);
+    if (fd < 0)
+        return fd;
+    struct body_info info = {0};
+    int r = measure(c->bodies, fd, &info);
+    if (r == 0)
+        r = store(c, id, fd, &info);
+    if (r == 0)
+        *ret = info;
+    return r;
+}
+
+struct settle {
+    struct cache *cache;
+    struct message before; /* the row when settling began */
+    int64_t before_size;   /* of its old body, served */
+    struct body_info info;
+};
+
+static bool is_content(const struct message *m, const struct body_info *info)
+{
+    return m->has_hash && memcmp(m->hash, info->hash, BODY_HASH) == 0;
+}
+
+static void set_content(struct message *m, const struct body_info *info)
+{
+    memcpy(m->hash, info->hash, BODY_HASH);
+    m->has_hash = true;
+    m->form = info->form;
+    m->size = info->size;
+    m->wire_size = info->wire_size;
+    m->message_id = info->message_id;
+}
+
+/* While a row is WRITING its size may be that of the work file: the old body itself knows better. */
+static int64_t old_size(struct cache *c, const struct message *m)
+{
+    struct stat st;
+    CLEANUP(io_close) int fd = -1;
+    if (m->has_hash)
+        fd = body_file_open(c->bodies, m->hash, body_file_served(m->form));
+    return fd >= 0 && fstat(fd, &st) == 0 ? st.st_size : m->size;
+}
+
+static int write_note(const struct settle *s)
+{
+    const struct message *m = &s->before;
+    if (is_content(m, &s->info) || m->scratch || (m->sub != SUB_CUR && m->sub != SUB_NEW))
+        return 0;
+    struct mailbox box;
+    struct unsent *u = calloc(1, sizeof(*u));
+    if (!u)
+        return -ENOMEM;
+    cache_rd *rd = cache_reader(s->cache);
+    u->m = *m;
+    set_content(&u->m, &s->info);
+    int r = !rd ? -EIO : mailbox_get(rd, m->mailbox, &box);
+    if (r == 0)
+        r = mailbox_path(rd, &box, u->mailbox, sizeof(u->mailbox));
+    if (r >= 0)
+        r = unsent_write(s->cache, u);
+    free(u);
+    return r < 0 ? r : 0;
+}
+
+/* The server's copy of the old content is handed to a row of its own, which goes when the new content is
+ * there (case 12); until then, and for as long as mail is kept, it can be restored. */
+static int bury(cache_tx *tx, const struct settle *s, const struct message *m)
+{
+    struct base_state base;
+    int r = base_of_message(cache_tx_rd(tx), m->id, &base);
+    if (r == -ENOENT)
+        return 0;
+    if (r < 0)
+        return r;
+    struct message tombstone = *m;
+    tombstone.id = 0;
+    tombstone.state = MESSAGE_GONE;
+    tombstone.size = s->before_size;
+    tombstone.links = 0;
+    tombstone.after = m->id;
+    tombstone.dirty = true;
+    tombstone.gone_at = clock_now_ns() / 1000000000;
+    r = message_put(tx, &tombstone);
+    return r < 0 ? r : base_give(tx, m->id, tombstone.id);
+}
+
+static int settle_change(cache_tx *tx, void *arg)
+{
+    const struct settle *s = arg;
+    struct message m;
+    int r = message_get(cache_tx_rd(tx), s->before.id, &m);
+    if (r < 0)
+        return r;
+    if (m.state != MESSAGE_WRITING)
+        return -ENOENT; /* removed meanwhile */
+    bool changed = !is_content(&m, &s->info), dirty = changed || m.dirty;
+    if (changed && m.has_hash)
+        r = bury(tx, s, &m);
+    if (r < 0)
+        return r;
+    set_content(&m, &s->info);
+    m.state = MESSAGE_PRESENT;
+    m.dirty = dirty;
+    r = message_put(tx, &m);
+    /* To message_put, the change of state is one that the server should hear of. */
+    return r < 0 || dirty ? r : message_clean(tx, m.id);
+}
+
+static int settle(struct cache *c, int64_t id)
+{
+    struct settle s = {.cache = c};
+    cache_rd *rd = cache_reader(c);
+    int r = rd ? message_get(rd, id, &s.before) : -EIO;
+    if (r < 0)
+        return r;
+    if (s.before.state != MESSAGE_WRITING)
+        return -ENOENT;
+    s.before_size = old_size(c, &s.before);
+    r = work_store(c, id, &s.info);
+    if (r < 0)
+        return r;
+    body_step("body durable");
+    r = write_note(&s);
+    if (r < 0)
+        return r;
+    body_step("note durable");
+    r = cache_write(c, CACHE_FROM_FILES, CACHE_NOW, settle_change, &s);
+    if (r == -ENOENT)
+        unsent_forget(c, id);
+    if (r < 0)
+        return r;
+    body_step("row durable");
+    work_remove(c, id); /* should that fail, work_recover does it */
+    return 0;
+}
+
+int work_settle(struct cache *c, int64_t id)
+{
+    int r = work_settle_begin(c->work, id);
+    if (r < 0)
+        return r;
+    r = settle(c, id);
+    work_settle_end(c->work, id);
+    return r;
+}

@@ -1,0 +1,59 @@
+#pragma once
+/*
+ * What the files that handle work files and unsent notes know of one another. Private to this folder.
+ */
+#include <pthread.h>
+#include "body_store.h"
+#include "work.h"
+
+#define WORK_BUCKETS 64
+#define WORK_NAME_MAX 32
+
+struct work_entry {
+    struct work_entry *next;
+    int64_t id;
+    unsigned writers;
+    bool settling;
+};
+
+struct work_table {
+    int workfd;           /* work/ */
+    int unsentfd;         /* unsent/ */
+    pthread_mutex_t lock; /* a leaf */
+    pthread_cond_t settled;
+    /* Protected by lock. An entry exists while somebody writes or settles. */
+    struct work_entry *bucket[WORK_BUCKETS];
+    unsigned nameless; /* writers for whom there was no memory: they count as writers of every row */
+};
+
+void work_name(int64_t id, char ret[WORK_NAME_MAX]);
+/* The id that a file name of decimal digits stands for, or -1. */
+int64_t work_name_id(const char *name);
+
+/* 0: until the end, work_writer_begin waits and nobody else settles. -EAGAIN. */
+int work_settle_begin(struct work_table *t, int64_t id);
+void work_settle_end(struct work_table *t, int64_t id);
+
+/* Puts what is in work/<id> into the body store, durably; the work file stays. -ENODATA when it is empty. */
+int work_store(struct cache *c, int64_t id, struct body_info *ret);
+
+/* An unsent note: the row as it was, with its mailbox by path. m.id is the row's id. */
+struct unsent {
+    /* sub, name, form, hash, size, wire_size, message_id, mtime_ns, date_s, zone_min; flags as the name has
+     * them. */
+    struct message m;
+    char mailbox[4096];
+};
+
+/* Writes unsent/<m.id>, durably. */
+int unsent_write(struct cache *c, const struct unsent *u);
+int unsent_read(struct cache *c, const char *file, struct unsent *ret); /* -EBADMSG */
+void unsent_forget(struct cache *c, int64_t id);
+/* Calls each for the name of every note, in no order: those of rows are decimal digits, and those that
+ * work_recover has set aside, because their rows are lost, begin with UNSENT_LOST. */
+#define UNSENT_LOST "lost-"
+int unsent_each(struct cache *c, int (*each)(void *arg, const char *file), void *arg);
+/* Removes the notes of messages that are safe without: on the server, or removed by a person. */
+void unsent_prune(struct cache *c);
+/* Does a note name this body? 1, 0, -errno. */
+int unsent_names(struct cache *c, const uint8_t hash[BODY_HASH]);

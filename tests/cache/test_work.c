@@ -1,0 +1,748 @@
+/* Work files: settling, who may write when, and that neither a crash at any step nor a lost database loses
+ * mail. */
+#include <openssl/sha.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <sys/resource.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include "scratch_cache.h"
+#include "base_state.h"
+#include "mailbox.h"
+#include "private.h"
+#include "work_table.h"
+
+/* Replaces the library's: what a test wants to happen at a step. */
+static void (*at_step)(const char *step);
+
+void body_step(const char *step)
+{
+    if (at_step)
+        at_step(step);
+}
+
+/* ---- rows and files ---- */
+
+struct row {
+    struct message m;
+    uint32_t uid; /* 0: no base */
+};
+
+static int make_box(cache_tx *tx, int64_t parent, const char *name, int64_t *ret)
+{
+    struct mailbox box;
+    int r = mailbox_find(cache_tx_rd(tx), parent, name, &box);
+    if (r == -ENOENT) {
+        box = (struct mailbox){.parent = parent, .dirs = MAILBOX_ALL_DIRS};
+        snprintf(box.name, sizeof(box.name), "%s", name);
+        r = mailbox_put(tx, &box);
+    }
+    *ret = box.id;
+    return r;
+}
+
+/* In "Work/50%\n", a path that a note has to escape. */
+static int put_row(cache_tx *tx, void *arg)
+{
+    struct row *row = arg;
+    int64_t top;
+    int r = make_box(tx, 0, "Work", &top);
+    if (r == 0)
+        r = make_box(tx, top, "50%\n", &row->m.mailbox);
+    if (r == 0)
+        r = message_put(tx, &row->m);
+    struct base_state base = {row->m.mailbox, row->uid, row->m.id, 0};
+    return r == 0 && row->uid ? base_put(tx, &base) : r;
+}
+
+static int clean_row(cache_tx *tx, void *arg)
+{
+    return message_clean(tx, *(int64_t *)arg);
+}
+
+static struct message get(struct cache *c, int64_t id)
+{
+    struct message m;
+    assert_int_equal(message_get(cache_reader(c), id, &m), 0);
+    return m;
+}
+
+static void write_work(struct cache *c, int64_t id, const char *content)
+{
+    CLEANUP(io_close) int fd = work_open(c, id, O_RDWR | O_CREAT | O_TRUNC);
+    assert_true(fd >= 0);
+    assert_int_equal(io_write_full(fd, content, strlen(content)), 0);
+}
+
+static int64_t deliver(struct cache *c, const char *name, const char *content)
+{
+    struct row row = {.m = {.sub = SUB_NEW, .state = MESSAGE_WRITING}};
+    snprintf(row.m.name, sizeof(row.m.name), "%s", name);
+    assert_int_equal(cache_write(c, CACHE_FROM_FILES, CACHE_NOW, put_row, &row), 0);
+    write_work(c, row.m.id, content);
+    return row.m.id;
+}
+
+/* A message that both sides have. */
+static int64_t synced(struct cache *c, const char *name, const char *content, uint32_t uid)
+{
+    int64_t id = deliver(c, name, content);
+    assert_int_equal(work_settle(c, id), 0);
+    struct row row = {.m = get(c, id), .uid = uid};
+    assert_int_equal(cache_write(c, CACHE_FROM_SERVER, CACHE_NOW, put_row, &row), 0);
+    assert_int_equal(cache_write(c, CACHE_FROM_SERVER, CACHE_NOW, clean_row, &id), 0);
+    assert_int_equal(work_sent(c, id), 0);
+    return id;
+}
+
+/* As fs does it at a truncating open: copy, then the row. */
+static void start_edit(struct cache *c, int64_t id, bool keep_content)
+{
+    struct row row = {.m = get(c, id)};
+    int fd = work_from_body(c, &row.m, keep_content);
+    assert_true(fd >= 0);
+    close(fd);
+    row.m.state = MESSAGE_WRITING;
+    row.m.size = 0;
+    assert_int_equal(cache_write(c, CACHE_FROM_FILES, CACHE_NOW, put_row, &row), 0);
+}
+
+static void check_served(struct cache *c, const struct message *m, const char *want)
+{
+    char have[1000] = "";
+    CLEANUP(io_close) int fd = body_open(c, m);
+    if (fd < 0)
+        fail_msg("body_open: %d", fd);
+    assert_int_equal(io_read_full(fd, have, sizeof(have) - 1), strlen(want));
+    assert_string_equal(have, want);
+}
+
+static void check_wire(struct cache *c, const struct message *m, const char *want)
+{
+    struct body_reader *r;
+    char have[1000] = "";
+    uint8_t hash[32];
+    assert_int_equal(m->wire_size, strlen(want));
+    assert_int_equal(body_reader_open(c, m, &r), 0);
+    assert_int_equal(body_reader_read(r, have, sizeof(have)), strlen(want));
+    assert_int_equal(body_reader_read(r, have + 900, 10), 0);
+    body_reader_close(r);
+    assert_string_equal(have, want);
+    SHA256((const unsigned char *)want, strlen(want), hash);
+    assert_memory_equal(m->hash, hash, sizeof(hash));
+    assert_int_equal(body_verify(c, m), 0);
+}
+
+static bool exists(struct cache *c, const char *dir, int64_t id)
+{
+    char path[80];
+    snprintf(path, sizeof(path), "%s/%lld", dir, (long long)id);
+    return faccessat(cache_dirfd(c), path, F_OK, 0) == 0;
+}
+
+static unsigned entries(int fd)
+{
+    unsigned n = 0;
+    assert_int_equal(dir_each(fd, scratch_count_one, &n), 0);
+    return n;
+}
+
+struct find {
+    unsigned n;
+    struct message m;
+};
+
+static int find_one(void *arg, const struct message *m)
+{
+    struct find *f = arg;
+    f->n++;
+    f->m = *m;
+    return 0;
+}
+
+/* ---- settling ---- */
+
+static void test_settle_forms(void **state)
+{
+    struct cache *c = ((struct scratch *)*state)->c;
+    static const struct {
+        const char *name, *file, *wire;
+        enum message_form form;
+    } t[] = {
+        {"plain", "A: b\n\nbody\n", "A: b\r\n\r\nbody\r\n", MESSAGE_LF},
+        {"crlf", "A: b\r\n\r\nbody\r\n", "A: b\r\n\r\nbody\r\n", MESSAGE_WIRE},
+        {"mixed", "A: b\r\n\nbody\n", "A: b\r\n\r\nbody\r\n", MESSAGE_OWN},
+        {"mixed-again", "A: b\n\r\nbody\n", "A: b\r\n\r\nbody\r\n", MESSAGE_WIRE}, /* OWN is taken */
+        {"bare-cr", "a\rb\nc\r", "a\rb\r\nc\r", MESSAGE_LF},
+        {"cr-cr-lf", "a\r\r\nb\n", "a\r\r\nb\r\n", MESSAGE_OWN},
+        {"no-end", "a", "a", MESSAGE_LF},
+    };
+    for (size_t i = 0; i < sizeof(t) / sizeof(*t); i++) {
+        int64_t id = deliver(c, t[i].name, t[i].file);
+        assert_int_equal(work_settle(c, id), 0);
+        struct message m = get(c, id);
+        assert_int_equal(m.state, MESSAGE_PRESENT);
+        assert_int_equal(m.form, t[i].form);
+        assert_true(m.dirty);
+        check_served(c, &m, t[i].form == MESSAGE_WIRE ? t[i].wire : t[i].file);
+        check_wire(c, &m, t[i].wire);
+        assert_false(exists(c, "work", id));
+        assert_true(exists(c, "unsent", id));
+    }
+    assert_int_equal(entries(c->bodies->tmpfd), 0);
+}
+
+static void test_settle_wire_bodies(void **state)
+{
+    struct scratch *s = *state;
+    scratch_close(s);
+    scratch_open(s, true);
+    int64_t lf = deliver(s->c, "lf", "a\nb\n"), crlf = deliver(s->c, "crlf", "c\r\nd\r\n");
+    assert_int_equal(work_settle(s->c, lf), 0);
+    assert_int_equal(work_settle(s->c, crlf), 0);
+    struct message m = get(s->c, lf);
+    assert_int_equal(m.form, MESSAGE_OWN);
+    check_served(s->c, &m, "a\nb\n");
+    check_wire(s->c, &m, "a\r\nb\r\n");
+    m = get(s->c, crlf);
+    assert_int_equal(m.form, MESSAGE_WIRE);
+    check_wire(s->c, &m, "c\r\nd\r\n");
+}
+
+static void test_settle_refuses(void **state)
+{
+    struct cache *c = ((struct scratch *)*state)->c;
+    assert_int_equal(work_settle(c, 4711), -ENOENT);
+    int64_t id = deliver(c, "empty", "");
+    assert_int_equal(work_settle(c, id), -ENODATA);
+    assert_int_equal(get(c, id).state, MESSAGE_WRITING);
+    assert_true(exists(c, "work", id));
+    write_work(c, id, "x\n");
+    work_writer_begin(c, id);
+    assert_true(work_has_writer(c, id));
+    assert_int_equal(work_settle(c, id), -EAGAIN);
+    work_writer_begin(c, id);
+    work_writer_end(c, id);
+    assert_int_equal(work_settle(c, id), -EAGAIN);
+    work_writer_end(c, id);
+    assert_false(work_has_writer(c, id));
+    assert_int_equal(work_settle(c, id), 0);
+    assert_int_equal(work_settle(c, id), -ENOENT); /* it is PRESENT */
+}
+
+static void test_unchanged_edit(void **state)
+{
+    struct cache *c = ((struct scratch *)*state)->c;
+    struct find gone = {0};
+    struct base_state base;
+    int64_t id = synced(c, "mail", "a\nb\n", 5);
+    assert_false(exists(c, "unsent", id));
+    start_edit(c, id, true);
+    struct message m = get(c, id);
+    check_served(c, &m, "a\nb\n");
+    assert_int_equal(cache_write(c, CACHE_FROM_SERVER, CACHE_NOW, clean_row, &id), 0);
+    assert_int_equal(work_settle(c, id), 0);
+    m = get(c, id);
+    assert_false(m.dirty);
+    check_served(c, &m, "a\nb\n");
+    assert_int_equal(base_of_message(cache_reader(c), id, &base), 0);
+    assert_int_equal(message_each_gone(cache_reader(c), find_one, &gone), 0);
+    assert_int_equal(gone.n, 0);
+    assert_false(exists(c, "unsent", id));
+}
+
+static void check_edited(struct cache *c, int64_t id)
+{
+    struct find gone = {0};
+    struct base_state base;
+    struct message m = get(c, id);
+    assert_true(m.dirty);
+    check_served(c, &m, "new\n");
+    check_wire(c, &m, "new\r\n");
+    assert_int_equal(base_of_message(cache_reader(c), id, &base), -ENOENT);
+    assert_int_equal(message_each_gone(cache_reader(c), find_one, &gone), 0);
+    assert_int_equal(gone.n, 1);
+    assert_int_equal(gone.m.after, id);
+    assert_true(gone.m.dirty);
+    assert_string_equal(gone.m.name, m.name);
+    check_served(c, &gone.m, "old\n");
+    check_wire(c, &gone.m, "old\r\n");
+    assert_int_equal(base_of_message(cache_reader(c), gone.m.id, &base), 0);
+    assert_int_equal(base.uid, 5);
+}
+
+static void test_edit_leaves_a_tombstone(void **state)
+{
+    struct cache *c = ((struct scratch *)*state)->c;
+    int64_t id = synced(c, "mail", "old\n", 5);
+    start_edit(c, id, false);
+    write_work(c, id, "new\n");
+    assert_int_equal(work_settle(c, id), 0);
+    check_edited(c, id);
+    assert_true(exists(c, "unsent", id));
+    /* The base is with the tombstone: a second edit before the server knows of the first makes no other one.
+     */
+    start_edit(c, id, false);
+    write_work(c, id, "newer\n");
+    assert_int_equal(work_settle(c, id), 0);
+    struct find gone = {0};
+    assert_int_equal(message_each_gone(cache_reader(c), find_one, &gone), 0);
+    assert_int_equal(gone.n, 1);
+}
+
+/* Settled and not committed, a work file is a name of the body: writing on must not change that. */
+static int64_t stopped_id;
+static struct cache *stopped_cache;
+
+static void remove_row_at_note(const char *step)
+{
+    if (strcmp(step, "note durable") != 0)
+        return;
+    struct row row = {.m = get(stopped_cache, stopped_id)};
+    row.m.state = MESSAGE_GONE;
+    assert_int_equal(cache_write(stopped_cache, CACHE_FROM_FILES, CACHE_NOW, put_row, &row), 0);
+}
+
+static void test_removed_while_settling(void **state)
+{
+    struct cache *c = ((struct scratch *)*state)->c;
+    stopped_cache = c;
+    int64_t id = stopped_id = deliver(c, "mail", "text\n");
+    at_step = remove_row_at_note;
+    int r = work_settle(c, id);
+    at_step = NULL;
+    assert_int_equal(r, -ENOENT);
+    assert_int_equal(get(c, id).state, MESSAGE_GONE);
+    assert_false(exists(c, "unsent", id));
+
+    /* The body that lies there shares its inode with the work file. */
+    struct body_info info;
+    assert_int_equal(work_store(c, id, &info), 0);
+    struct message body = {.state = MESSAGE_PRESENT, .has_hash = true, .size = info.size, .form = info.form};
+    memcpy(body.hash, info.hash, sizeof(body.hash));
+    write_work(c, id, "TEXT, and more\n");
+    check_served(c, &body, "text\n");
+}
+
+/* ---- writers against settling ---- */
+
+static sem_t settling, go_on;
+static atomic_bool writer_in;
+
+static void stop_at_body(const char *step)
+{
+    if (strcmp(step, "body durable") != 0)
+        return;
+    sem_post(&settling);
+    sem_wait(&go_on);
+}
+
+struct race {
+    struct cache *c;
+    int64_t id;
+};
+
+static void *settle_thread(void *arg)
+{
+    struct race *r = arg;
+    return (void *)(intptr_t)work_settle(r->c, r->id);
+}
+
+static void *writer_thread(void *arg)
+{
+    struct race *r = arg;
+    work_writer_begin(r->c, r->id);
+    atomic_store(&writer_in, true);
+    work_writer_end(r->c, r->id);
+    return NULL;
+}
+
+static void test_writer_waits_for_settling(void **state)
+{
+    struct race race = {.c = ((struct scratch *)*state)->c};
+    race.id = deliver(race.c, "mail", "text\n");
+    int64_t other = deliver(race.c, "other", "text\n");
+    pthread_t settler, writer;
+    void *result;
+    sem_init(&settling, 0, 0);
+    sem_init(&go_on, 0, 0);
+    atomic_store(&writer_in, false);
+    at_step = stop_at_body;
+    pthread_create(&settler, NULL, settle_thread, &race);
+    sem_wait(&settling);
+    assert_int_equal(work_settle(race.c, race.id), -EAGAIN);
+    work_writer_begin(race.c, other); /* of another row: at once */
+    work_writer_end(race.c, other);
+    pthread_create(&writer, NULL, writer_thread, &race);
+    usleep(50000);
+    bool early = atomic_load(&writer_in);
+    sem_post(&go_on);
+    pthread_join(settler, &result);
+    pthread_join(writer, NULL);
+    at_step = NULL;
+    assert_false(early);
+    assert_true(atomic_load(&writer_in));
+    assert_null(result);
+    assert_int_equal(get(race.c, race.id).state, MESSAGE_PRESENT);
+}
+
+/* ---- the disk is full ---- */
+
+static void test_settle_write_error(void **state)
+{
+    struct cache *c = ((struct scratch *)*state)->c;
+    char *text = malloc(300001);
+    memset(text, 'x', 300000);
+    strcpy(text + 299990, "\r\nmixed\n");
+    int64_t first = deliver(c, "first", text);
+    assert_int_equal(work_settle(c, first), 0);
+    /* The same mail with other line ends: this one needs a copy, and that does not fit. */
+    strcpy(text + 299990, "\nmixed\r\n");
+    int64_t id = deliver(c, "mail", text);
+    struct rlimit before, small;
+    struct sigaction ignore = {.sa_handler = SIG_IGN}, was;
+    getrlimit(RLIMIT_FSIZE, &before);
+    small = (struct rlimit){150000, before.rlim_max};
+    sigaction(SIGXFSZ, &ignore, &was);
+    setrlimit(RLIMIT_FSIZE, &small);
+    int r = work_settle(c, id);
+    setrlimit(RLIMIT_FSIZE, &before);
+    sigaction(SIGXFSZ, &was, NULL);
+    free(text);
+    assert_int_equal(r, -EFBIG);
+    assert_int_equal(get(c, id).state, MESSAGE_WRITING);
+    assert_true(exists(c, "work", id));
+    assert_int_equal(entries(c->bodies->tmpfd), 0);
+    assert_int_equal(work_settle(c, id), 0);
+}
+
+/* ---- crashes ---- */
+
+static const char *crash_at;
+
+static void crash(const char *step)
+{
+    if (strcmp(step, crash_at) == 0)
+        _exit(9);
+}
+
+/* The child does it and dies at the step; anything else is a failure of the test. */
+static void crash_in_child(struct scratch *s, const char *step, void (*act)(struct cache *c, int64_t id),
+                           int64_t id)
+{
+    int status;
+    scratch_close(s);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        crash_at = step;
+        at_step = crash;
+        scratch_open(s, false);
+        act(s->c, id);
+        _exit(1); /* never came by the step */
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 9);
+    scratch_open(s, false);
+}
+
+static void settle_only(struct cache *c, int64_t id)
+{
+    work_settle(c, id);
+}
+
+static void recover_only(struct cache *c, int64_t id)
+{
+    (void)id;
+    work_recover(c);
+}
+
+static const char *const steps[] = {"body placed", "body durable", "note durable", "row durable"};
+#define STEPS (sizeof(steps) / sizeof(*steps))
+
+static void test_crash_while_settling_new_mail(void **state)
+{
+    struct scratch *s = *state;
+    for (size_t i = 0; i < STEPS; i++) {
+        char text[64];
+        snprintf(text, sizeof(text), "mail %zu\n", i);
+        int64_t id = deliver(s->c, steps[i], text);
+        crash_in_child(s, steps[i], settle_only, id);
+        assert_int_equal(work_recover(s->c), 0);
+        struct message m = get(s->c, id);
+        check_served(s->c, &m, text);
+        int r = work_settle(s->c, id);
+        assert_int_equal(r, i + 1 == STEPS ? -ENOENT : 0);
+        m = get(s->c, id);
+        assert_int_equal(m.state, MESSAGE_PRESENT);
+        check_served(s->c, &m, text);
+        assert_false(exists(s->c, "work", id));
+        assert_true(exists(s->c, "unsent", id));
+    }
+    struct find gone = {0};
+    assert_int_equal(message_each_gone(cache_reader(s->c), find_one, &gone), 0);
+    assert_int_equal(gone.n, 0);
+    assert_int_equal(entries(s->c->bodies->tmpfd), 0);
+}
+
+static void test_crash_while_settling_an_edit(void **state)
+{
+    struct scratch *s = *state;
+    for (size_t i = 0; i < STEPS; i++) {
+        int64_t id = synced(s->c, "mail", "old\n", 5);
+        start_edit(s->c, id, false);
+        write_work(s->c, id, "new\n");
+        crash_in_child(s, steps[i], settle_only, id);
+        assert_int_equal(work_recover(s->c), 0);
+        int r = work_settle(s->c, id);
+        assert_int_equal(r, i + 1 == STEPS ? -ENOENT : 0);
+        check_edited(s->c, id);
+        scratch_end(s);
+        scratch_begin(s);
+        scratch_open(s, false);
+    }
+}
+
+/* ---- what is found at the start ---- */
+
+static int forget_row(cache_tx *tx, void *arg)
+{
+    return message_forget(tx, *(int64_t *)arg);
+}
+
+static void test_recover_work_files(void **state)
+{
+    struct cache *c = ((struct scratch *)*state)->c;
+    int64_t present = synced(c, "present", "same\n", 1), writing = deliver(c, "writing", "kept\n");
+    int64_t edited = synced(c, "edited", "before\n", 2), lost = deliver(c, "lost", "x\n");
+    write_work(c, present, "same\n"); /* left over after the commit */
+    write_work(c, 5001, "");
+    write_work(c, 5002, "nobody's\n");
+    start_edit(c, edited, false);
+    work_remove(c, edited);
+    work_remove(c, lost);
+    assert_int_equal(work_recover(c), 0);
+
+    assert_false(exists(c, "work", present));
+    assert_int_equal(get(c, present).state, MESSAGE_PRESENT);
+    assert_true(exists(c, "work", writing));
+    assert_int_equal(get(c, writing).state, MESSAGE_WRITING);
+    assert_false(exists(c, "work", 5001));
+    assert_false(exists(c, "work", 5002));
+    struct message m = get(c, edited);
+    check_served(c, &m, "before\n");
+    assert_int_equal(get(c, lost).state, MESSAGE_GONE);
+
+    struct message salvaged;
+    struct find gone = {0};
+    message_each_gone(cache_reader(c), find_one, &gone);
+    assert_int_equal(gone.n, 2);
+    bool found = false;
+    for (int64_t id = lost + 1; message_get(cache_reader(c), id, &salvaged) == 0; id++) {
+        assert_int_equal(salvaged.state, MESSAGE_GONE);
+        check_served(c, &salvaged, "nobody's\n");
+        found = true;
+    }
+    assert_true(found);
+}
+
+/* What the row had, and what a crash left beside it, are not the same mail: neither goes. */
+static void test_recover_an_edit_nobody_knew_of(void **state)
+{
+    struct cache *c = ((struct scratch *)*state)->c;
+    int64_t id = synced(c, "mail", "known\n", 1);
+    write_work(c, id, "unknown\n");
+    assert_int_equal(work_recover(c), 0);
+    struct message m = get(c, id);
+    check_served(c, &m, "known\n");
+    struct find gone = {0};
+    message_each_gone(cache_reader(c), find_one, &gone);
+    assert_int_equal(gone.n, 1);
+    check_served(c, &gone.m, "unknown\n");
+}
+
+/* ---- notes ---- */
+
+static void test_note_goes_when_sent(void **state)
+{
+    struct cache *c = ((struct scratch *)*state)->c;
+    int64_t id = deliver(c, "mail", "text\n");
+    assert_int_equal(work_settle(c, id), 0);
+    assert_int_equal(work_sent(c, id), 0); /* it was not: no base */
+    assert_true(exists(c, "unsent", id));
+    struct row row = {.m = get(c, id), .uid = 8};
+    assert_int_equal(cache_write(c, CACHE_FROM_SERVER, CACHE_NOW, put_row, &row), 0);
+    assert_int_equal(cache_write(c, CACHE_FROM_SERVER, CACHE_NOW, clean_row, &id), 0);
+    assert_int_equal(work_sent(c, id), 0);
+    assert_false(exists(c, "unsent", id));
+}
+
+/* A row that was removed and forgotten must not come back by its note. */
+static void test_note_of_a_forgotten_row(void **state)
+{
+    struct cache *c = ((struct scratch *)*state)->c;
+    int64_t id = deliver(c, "mail", "text\n");
+    assert_int_equal(work_settle(c, id), 0);
+    assert_int_equal(cache_write(c, CACHE_FROM_FILES, CACHE_NOW, forget_row, &id), 0);
+    assert_true(exists(c, "unsent", id));
+    assert_int_equal(work_recover(c), 0);
+    assert_false(exists(c, "unsent", id));
+    struct message m;
+    assert_int_equal(message_get(cache_reader(c), id, &m), -ENOENT);
+}
+
+static void lose_database(struct scratch *s)
+{
+    static const char *const file[] = {"mail.db", "mail.db-wal", "mail.db-shm"};
+    char path[120];
+    scratch_close(s);
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(path, sizeof(path), "%s/%s", s->cache, file[i]);
+        unlink(path);
+    }
+}
+
+static int64_t find_path(struct cache *c)
+{
+    struct mailbox top, box;
+    assert_int_equal(mailbox_find(cache_reader(c), 0, "Work", &top), 0);
+    assert_int_equal(mailbox_find(cache_reader(c), top.id, "50%\n", &box), 0);
+    assert_int_equal(box.dirs, MAILBOX_ALL_DIRS);
+    return box.id;
+}
+
+static void check_imported(struct cache *c, const char *name, const char *text)
+{
+    struct message m;
+    assert_int_equal(message_find(cache_reader(c), find_path(c), SUB_NEW, name, &m), 0);
+    assert_int_equal(m.state, MESSAGE_PRESENT);
+    assert_true(m.dirty);
+    assert_true(m.flags == FLAG_FLAGGED);
+    check_served(c, &m, text);
+    assert_true(exists(c, "unsent", m.id));
+}
+
+#define UNSENT_MAILS 4
+
+static void deliver_unsent(struct cache *c)
+{
+    for (int i = 0; i < UNSENT_MAILS; i++) {
+        char name[40], text[40];
+        snprintf(name, sizeof(name), "mail\t%d:2,F", i);
+        snprintf(text, sizeof(text), "text %d\n", i);
+        assert_int_equal(work_settle(c, deliver(c, name, text)), 0);
+    }
+}
+
+static void check_all_imported(struct cache *c)
+{
+    struct find all = {0};
+    for (int i = 0; i < UNSENT_MAILS; i++) {
+        char name[40], text[40];
+        snprintf(name, sizeof(name), "mail\t%d:2,F", i);
+        snprintf(text, sizeof(text), "text %d\n", i);
+        check_imported(c, name, text);
+    }
+    assert_int_equal(message_each(cache_reader(c), find_path(c), SUB_NEW, 0, find_one, &all), 0);
+    assert_int_equal(all.n, UNSENT_MAILS);
+    assert_int_equal(entries(c->work->unsentfd), UNSENT_MAILS);
+}
+
+static void test_lost_database(void **state)
+{
+    struct scratch *s = *state;
+    synced(s->c, "on the server", "sent\n", 3);
+    deliver_unsent(s->c);
+    lose_database(s);
+    scratch_open(s, false);
+    assert_int_equal(work_recover(s->c), 0);
+    check_all_imported(s->c);
+    scratch_close(s);
+    scratch_open(s, false);
+    assert_int_equal(work_recover(s->c), 0);
+    check_all_imported(s->c);
+}
+
+static void test_crash_while_importing(void **state)
+{
+    static const char *const import_steps[] = {"notes set aside", "note imported"};
+    struct scratch *s = *state;
+    deliver_unsent(s->c);
+    lose_database(s);
+    for (size_t i = 0; i < 2; i++)
+        crash_in_child(s, import_steps[i], recover_only, 0);
+    assert_int_equal(work_recover(s->c), 0);
+    check_all_imported(s->c);
+}
+
+static void test_lost_database_and_work_files(void **state)
+{
+    struct scratch *s = *state;
+    deliver(s->c, "unsettled", "not settled\n");
+    lose_database(s);
+    scratch_open(s, false);
+    assert_int_equal(work_recover(s->c), 0);
+    struct find gone = {0};
+    message_each_gone(cache_reader(s->c), find_one, &gone);
+    assert_int_equal(gone.n, 1);
+    check_served(s->c, &gone.m, "not settled\n");
+}
+
+static void write_note(struct cache *c, const char *text)
+{
+    assert_int_equal(io_write_file_atomic(c->work->unsentfd, UNSENT_LOST "1-1", text, strlen(text)), 0);
+}
+
+static void test_broken_notes(void **state)
+{
+    struct cache *c = ((struct scratch *)*state)->c;
+#define HASH "hash 0000000000000000000000000000000000000000000000000000000000000000\n"
+    static const char *const text[] = {"",
+                                       "\n",
+                                       "mailbox",
+                                       "mailbox \n",
+                                       "mailbox a\nname b\n",
+                                       "mailbox a\nname b/c\n" HASH,
+                                       "mailbox %0\n",
+                                       "mailbox %00\nname b\n" HASH,
+                                       "mailbox a\nname b\nhash 00\n",
+                                       "mailbox a\nname %\n" HASH,
+                                       "size x\n",
+                                       "mailbox a\nname b\nsub old\n" HASH,
+                                       "mailbox a\nname b\n" HASH /* has no body */};
+    for (size_t i = 0; i < sizeof(text) / sizeof(*text); i++) {
+        struct mailbox box;
+        write_note(c, text[i]);
+        assert_int_equal(work_recover(c), 0);
+        assert_int_equal(mailbox_find(cache_reader(c), 0, "a", &box), -ENOENT);
+        assert_int_equal(entries(c->work->unsentfd), 1); /* kept, for a person to look at */
+    }
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, scratch_setup, scratch_teardown)
+    const struct CMUnitTest tests[] = {
+        T(test_settle_forms),
+        T(test_settle_wire_bodies),
+        T(test_settle_refuses),
+        T(test_unchanged_edit),
+        T(test_edit_leaves_a_tombstone),
+        T(test_removed_while_settling),
+        T(test_writer_waits_for_settling),
+        T(test_settle_write_error),
+        T(test_crash_while_settling_new_mail),
+        T(test_crash_while_settling_an_edit),
+        T(test_recover_work_files),
+        T(test_recover_an_edit_nobody_knew_of),
+        T(test_note_goes_when_sent),
+        T(test_note_of_a_forgotten_row),
+        T(test_lost_database),
+        T(test_crash_while_importing),
+        T(test_lost_database_and_work_files),
+        T(test_broken_notes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
