@@ -237,7 +237,7 @@ def test_strange_names_from_the_server(world):
 def test_patterns(world):
     for name in ("Keep", "Keep/Sub", "Skip", "Other"):
         world.witness.create(name)
-    m = world.new_mailmount(mailboxes="INBOX Keep* !Keep/Sub")
+    m = world.new_mailmount(mailboxes="INBOX, Keep*, !Keep/Sub")
     m.mount()
     assert set(os.listdir(m.root)) >= {"INBOX", "Keep"}
     assert not m.box("Skip").exists() and not m.box("Other").exists()
