@@ -343,13 +343,14 @@ static int check_account(const struct config_account *a, struct fault *f)
     return fault_set(f, FAULT_CONFIG, -EINVAL, "%s:%d: [%s]: %s", a->path, line, a->name, why);
 }
 
-/* Two accounts in one directory would destroy each other's cache. */
+/* Two accounts in one directory would destroy each other's cache. An option is for the one account that the
+ * command is about, though all get it here. */
 static int check_data_dirs(const struct config *c, struct fault *f)
 {
     for (unsigned i = 0; i < c->accounts; i++)
         for (unsigned j = 0; j < i; j++) {
             const struct config_account *a = &c->account[i], *b = &c->account[j];
-            if (strcmp(a->data_dir, b->data_dir) == 0)
+            if (a->origin[KEY_DATA_DIR] != CONFIG_OPTION && strcmp(a->data_dir, b->data_dir) == 0)
                 return fault_set(f, FAULT_CONFIG, -EINVAL,
                                  "%s:%d: [%s] has the data_dir of [%s] (each needs its own)", a->path,
                                  a->line, a->name, b->name);

@@ -1,8 +1,9 @@
 #pragma once
 /*
  * The configuration file: INI by inih, one section an account, all keys checked. Unknown keys, bad values and
- * duplicate keys or sections are errors that name file and line. See man/mailmount.5 for the keys. Thread:
- * read once at start, constant afterwards.
+ * duplicate keys or sections are errors that name file and line. A line that is indented goes on with the
+ * value before it; a comment needs a line of its own. See man/mailmount.5 for the keys. Thread: read once at
+ * start, constant afterwards.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -17,41 +18,43 @@ enum config_delete { CONFIG_DELETE_EXPUNGE, CONFIG_DELETE_TRASH };
 
 #define CONFIG_KEYS 23
 
-/* The strings and numbers of an account are what its texts mean; `bodies` has no field, for it knows one
- * value only. */
+enum { CONFIG_DEFAULT = 0, CONFIG_OPTION = -1 };
+
+/* One account. Strings that are not set are NULL. `bodies` has no member, for it knows one value only. */
 struct config_account {
     char *name;       /* the section */
-    const char *host; /* NULL with a tunnel */
+    const char *host; /* NULL only with a tunnel */
     uint16_t port;
     enum config_tls tls;
     bool allow_plaintext;
-    char *ca_file,
-        *fingerprint; /* fingerprint: "SHA256:" optional, 64 hex digits with or without colons; NULL */
-    char *user, *password, *password_command;
+    const char *ca_file;
+    const char *fingerprint; /* "SHA256:" optional, 64 hexadecimal digits with or without colons */
+    const char *user, *password, *password_command;
     enum config_auth auth;
-    const char *tunnel; /* or NULL; wins over host */
+    const char *tunnel; /* wins over host */
     enum config_layout layout;
-    char **mailboxes; /* NULL-terminated patterns, "!" first excludes, UTF-8 paths joined by '/', fnmatch;
-                         NULL: all */
+
+    /* Patterns for fnmatch on UTF-8 paths joined by '/', "!" first excludes; NULL at the end; NULL: all. In
+     * the file commas separate them, for names have blanks. */
+    char **mailboxes;
+
     enum config_line_endings line_endings;
     enum config_delete deletion;
     int64_t keep_deleted_s;
     bool brake_off;
     unsigned brake_percent, brake_count;
-    unsigned poll_s; /* seconds between polls */
+    unsigned poll_s; /* between polls */
     bool idle;
     unsigned connections;
     const char *data_dir; /* absolute */
     enum log_level log_level;
 
-    char *text[CONFIG_KEYS]; /* by key: as given, paths expanded, or the default; NULL when unset. Owns the
-                                strings above. */
+    /* By key: its value as text, with paths expanded, or NULL. The const strings above point into these. */
+    char *text[CONFIG_KEYS];
     int origin[CONFIG_KEYS]; /* by key: the line in the file, CONFIG_DEFAULT or CONFIG_OPTION */
-    const char *path;        /* of the file, borrowed from struct config */
+    const char *path;        /* of the file; struct config owns it */
     int line;                /* of the section */
 };
-
-enum { CONFIG_DEFAULT = 0, CONFIG_OPTION = -1 };
 
 /* One setting with where it came from, for `mailmount config`. */
 struct config_setting {

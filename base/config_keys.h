@@ -53,3 +53,6 @@ int config_key_find(const char *name, size_t length);
 /* Stores value, which the account owns from now on also when it is refused, as the text of a key and what it
  * means. */
 int config_key_set(struct config_account *a, int key, char *value, int origin);
+
+/* config_password for an account with a password_command, at another limit: for tests, which have no 30 s. */
+int config_password_run(const struct config_account *a, unsigned limit_ms, char **ret, struct fault *f);

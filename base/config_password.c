@@ -1,4 +1,4 @@
-#include "config.h"
+#include "config_keys.h"
 #include "clock.h"
 #include "io.h"
 
@@ -89,9 +89,9 @@ static bool command_read(struct command *c)
 }
 
 /* Until the command has ended; -ETIMEDOUT at the limit. */
-static int command_wait(struct command *c)
+static int command_wait(struct command *c, unsigned limit_ms)
 {
-    int64_t limit = clock_boot_ms() + PASSWORD_LIMIT_MS;
+    int64_t limit = clock_boot_ms() + limit_ms;
     bool open = true;
     for (;;) {
         struct pollfd wait[] = {{.fd = c->ended, .events = POLLIN},
@@ -165,12 +165,12 @@ static int command_result(struct command *c, int err, const char *account, char 
     return command_take_line(c, account, ret, f);
 }
 
-static int run_command(const struct config_account *a, char **ret, struct fault *f)
+int config_password_run(const struct config_account *a, unsigned limit_ms, char **ret, struct fault *f)
 {
     struct command c = {.output = -1, .ended = -1};
     int err = command_start(&c, a->password_command);
     if (err == 0)
-        err = command_wait(&c);
+        err = command_wait(&c, limit_ms);
     err = command_result(&c, err, a->name, ret, f);
     if (c.pid > 0) {
         command_kill(&c);
@@ -185,7 +185,7 @@ static int run_command(const struct config_account *a, char **ret, struct fault 
 int config_password(const struct config_account *a, char **ret, struct fault *f)
 {
     if (a->password_command)
-        return run_command(a, ret, f);
+        return config_password_run(a, PASSWORD_LIMIT_MS, ret, f);
     if (!a->password)
         return fault_set(f, FAULT_CONFIG, -ENOENT, "%s: no password (set password_command in %s)", a->name,
                          a->path);

@@ -2,13 +2,13 @@
 #include "check.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <signal.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "clock.h"
-#include "config.h"
+#include "config_keys.h"
 #include "io.h"
 
 static const char *directory; /* of the tests */
@@ -306,6 +306,17 @@ static void a_missing_file_says_what_to_do(void **state)
     assert_int_equal(config_read(directory, NULL, &c, &f), -EISDIR);
 }
 
+static void one_data_dir_by_option_is_no_conflict(void **state)
+{
+    (void)state;
+    struct config c;
+    struct fault f = {0};
+    const char *const option[] = {"data_dir=/x", NULL};
+    assert_int_equal(read_text(LEAST "[b]\nhost = x\nuser = y\n", option, &c, &f), 0);
+    assert_string_equal(c.account[0].data_dir, "/x");
+    config_finish(&c);
+}
+
 static void options_win(void **state)
 {
     (void)state;
@@ -485,6 +496,25 @@ static void failures_tell_no_secret(void **state)
     assert_non_null(strstr(f.text, "set password_command"));
 }
 
+/* The whole process group goes: the FIFO that its children hold open reaches its end. */
+static void the_limit_ends_command_and_children(void **state)
+{
+    (void)state;
+    char fifo[200], command[500], *password;
+    struct fault f = {0};
+    snprintf(fifo, sizeof(fifo), "%s/fifo", directory);
+    snprintf(command, sizeof(command), "exec 9>'%s'; echo s3cret; sleep 60 & sleep 60", fifo);
+    assert_int_equal(mkfifo(fifo, 0600), 0);
+    CLEANUP(io_close) int fd = open(fifo, O_RDONLY | O_NONBLOCK);
+    struct config_account a = {.name = (char *)"work", .password_command = command};
+    assert_int_equal(config_password_run(&a, 300, &password, &f), -ETIMEDOUT);
+    assert_int_equal(f.exit, FAULT_AGAIN);
+    assert_null(strstr(f.text, "s3cret"));
+    struct pollfd end = {.fd = fd};
+    assert_int_equal(poll(&end, 1, 5000), 1);
+    assert_true(end.revents & POLLHUP);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -495,6 +525,7 @@ int main(void)
         cmocka_unit_test(plaintext_is_for_loopback),
         cmocka_unit_test(a_password_needs_a_private_file),
         cmocka_unit_test(a_missing_file_says_what_to_do),
+        cmocka_unit_test(one_data_dir_by_option_is_no_conflict),
         cmocka_unit_test(options_win),
         cmocka_unit_test(settings_tell_where_they_are_from),
         cmocka_unit_test(accounts_are_found_by_name),
@@ -502,6 +533,7 @@ int main(void)
         cmocka_unit_test(the_first_line_is_the_password),
         cmocka_unit_test(a_background_child_does_not_hold_it_up),
         cmocka_unit_test(failures_tell_no_secret),
+        cmocka_unit_test(the_limit_ends_command_and_children),
     };
     void *state;
     if (check_directory_make(&state) < 0)
