@@ -169,7 +169,7 @@ static void find_users(const char *mountpoint, struct buf *out)
     CLEANUP(close_dir) DIR *dir = opendir("/proc");
     int found = 0;
     for (const struct dirent *e; dir && found < 4 && (e = readdir(dir));) {
-        if (e->d_name[0] < '1' || e->d_name[0] > '9')
+        if (e->d_name[0] < '1' || e->d_name[0] > '9' || atoi(e->d_name) == getpid())
             continue;
         CLEANUP(io_close) int procfd = openat(dirfd(dir), e->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (procfd >= 0 && process_uses(procfd, mountpoint)) {

@@ -16,6 +16,7 @@
 struct gathering {
     cache_rd *rd;
     json_t *list;
+    int64_t last_sync; /* of any mailbox */
 };
 
 json_t *status_string(const char *text)
@@ -83,6 +84,8 @@ static int add_mailbox(void *arg, const struct mailbox *m)
     bool is_mailbox = m->dirs != 0 || (m->on_server && !(m->attributes & MAILBOX_NOSELECT));
     if (m->removed || !is_mailbox || mailbox_path(g->rd, m, path, sizeof path) < 0)
         return 0;
+    if (m->synced_at > g->last_sync)
+        g->last_sync = m->synced_at;
     json_t *box = json_pack("{s:o, s:b, s:I}", "name", status_string(path), "on_server", m->on_server,
                             "last_sync", (json_int_t)m->synced_at);
     json_t *counts = counts_json(g->rd, m->id);
@@ -117,7 +120,7 @@ static int add_failure(void *arg, const struct failure *f)
 static int gather(struct cache *c, json_t *status)
 {
     cache_rd *rd = c ? cache_reader(c) : NULL;
-    struct gathering boxes = {rd, json_array()}, failures = {rd, json_array()};
+    struct gathering boxes = {rd, json_array(), 0}, failures = {rd, json_array(), 0};
     int r = 0;
     bool snapshot = rd && cache_rd_begin(rd) == 0;
     json_t *totals = counts_json(rd, 0);
@@ -127,6 +130,9 @@ static int gather(struct cache *c, json_t *status)
         r = failure_each(rd, add_failure, &failures);
     if (snapshot)
         cache_rd_end(rd);
+    /* Since the start there may have been none; then the one before counts. */
+    if (json_integer_value(json_object_get(status, "last_sync")) == 0)
+        json_object_set_new(status, "last_sync", json_integer(boxes.last_sync));
     if (json_object_set_new(status, "totals", totals) < 0 ||
         json_object_set_new(status, "mailboxes", boxes.list) < 0 ||
         json_object_set_new(status, "failures", failures.list) < 0)
