@@ -1,0 +1,331 @@
+/*
+ * Files that are no mail: which names they have, and their nodes. The operations are in local_ops.c.
+ */
+#include "local.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <fnmatch.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "io.h"
+#include "local_node.h"
+#include "log.h"
+#include "maildir.h"
+
+#define NEVER_EXPIRES 3e7 /* seconds: nobody else changes these files */
+
+/* ---- names ---- */
+
+/* In Maildir++ a leading dot makes a mailbox, but for these. */
+static const char *const known_dot_names[] = {".notmuch",   ".git",          ".gitignore",   ".gitattributes",
+                                              ".nnmaildir", ".mbsyncstate*", ".uidvalidity", ".isyncuidmap*",
+                                              ".mu",        ".aerc*",        ".customflags", ".lock",
+                                              ".dovecot*",  ".mh_*",         ".Trash-*",     ".nfs*"};
+static const char *const side_files[] = {"maildirfolder", "subscriptions", "dovecot*", "courierimap*",
+                                         "maildirsize",   "*.lock",        "*.tmp",    ".*.sw?"};
+
+static bool matches(const char *const *pattern, size_t n, const char *name)
+{
+    for (size_t i = 0; i < n; i++)
+        if (fnmatch(pattern[i], name, 0) == 0)
+            return true;
+    return false;
+}
+
+bool local_is_name(enum config_layout layout, bool in_root, const char *name)
+{
+    if (strcmp(name, "cur") == 0 || strcmp(name, "new") == 0 || strcmp(name, "tmp") == 0)
+        return false;
+    if (strcmp(name, ".mailmount") == 0)
+        return false;
+    if (matches(side_files, sizeof side_files / sizeof *side_files, name))
+        return true;
+    if (name[0] == '.' && (layout == CONFIG_LAYOUT_FS || !in_root))
+        return true;
+    if (name[0] == '.')
+        return matches(known_dot_names, sizeof known_dot_names / sizeof *known_dot_names, name);
+    return maildir_is_scratch(name);
+}
+
+/* ---- nodes ---- */
+
+static struct local_node **slot(struct local *l, fuse_ino_t ino)
+{
+    struct local_node **p = &l->bucket[(ino ^ ino >> 10) % LOCAL_BUCKETS];
+    while (*p && (*p)->ino != ino)
+        p = &(*p)->next;
+    return p;
+}
+
+int local_node_fd(struct local *l, fuse_ino_t ino)
+{
+    pthread_mutex_lock(&l->lock);
+    struct local_node *n = *slot(l, ino);
+    int fd = n ? n->fd : -1;
+    pthread_mutex_unlock(&l->lock);
+    return fd;
+}
+
+void local_node_path(struct local *l, fuse_ino_t ino, char ret[32])
+{
+    snprintf(ret, 32, "/proc/self/fd/%d", local_node_fd(l, ino));
+}
+
+void local_entry_fill(const struct stat *st, struct fuse_entry_param *e)
+{
+    memset(e, 0, sizeof *e);
+    e->attr = *st;
+    e->ino = e->attr.st_ino = INO_LOCAL | st->st_ino;
+    e->attr_timeout = e->entry_timeout = NEVER_EXPIRES;
+}
+
+/* Takes fd. The node of its inode, counted once more. */
+static struct local_node *adopt(struct local *l, int fd, const struct stat *st, uint64_t lookups,
+                                unsigned pins)
+{
+    pthread_mutex_lock(&l->lock);
+    struct local_node **p = slot(l, INO_LOCAL | st->st_ino), *n = *p;
+    if (n) {
+        close(fd);
+    } else if ((n = calloc(1, sizeof *n))) {
+        *n = (struct local_node){.ino = INO_LOCAL | st->st_ino, .fd = fd};
+        *p = n;
+    } else {
+        close(fd);
+    }
+    if (n) {
+        n->lookups += lookups;
+        n->pins += pins;
+    }
+    pthread_mutex_unlock(&l->lock);
+    return n;
+}
+
+static void drop(struct local *l, fuse_ino_t ino, uint64_t lookups, unsigned pins)
+{
+    pthread_mutex_lock(&l->lock);
+    struct local_node **p = slot(l, ino), *n = *p;
+    if (n) {
+        n->lookups -= lookups < n->lookups ? lookups : n->lookups;
+        n->pins -= pins;
+        if (n->lookups || n->pins) {
+            n = NULL;
+        } else {
+            *p = n->next;
+        }
+    }
+    pthread_mutex_unlock(&l->lock);
+    if (n) {
+        close(n->fd);
+        free(n);
+    }
+}
+
+int local_lookup_entry(struct local *l, fuse_ino_t parent, const char *name, struct fuse_entry_param *ret)
+{
+    struct stat st;
+    int fd = openat(local_node_fd(l, parent), name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    if (fstatat(fd, "", &st, AT_EMPTY_PATH) < 0) {
+        int err = -errno;
+        close(fd);
+        return err;
+    }
+    if (!adopt(l, fd, &st, 1, 0))
+        return -ENOMEM;
+    local_entry_fill(&st, ret);
+    return 0;
+}
+
+void local_forget(struct local *l, fuse_ino_t ino, uint64_t nlookup)
+{
+    drop(l, ino, nlookup, 0);
+}
+
+/* ---- the directories of mailboxes ---- */
+
+static struct local_box_entry *find_box(struct local *l, int64_t mailbox)
+{
+    for (struct local_box_entry *b = l->boxes; b; b = b->next)
+        if (b->mailbox == mailbox)
+            return b;
+    return NULL;
+}
+
+static struct local_node *open_box(struct local *l, int64_t mailbox, bool create)
+{
+    struct stat st;
+    char name[32];
+
+    snprintf(name, sizeof name, "%lld", (long long)mailbox);
+    if (create && !l->read_only && mkdirat(l->fd, name, 0700) < 0 && errno != EEXIST)
+        return NULL;
+    int fd = openat(l->fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return NULL;
+    if (fstatat(fd, "", &st, AT_EMPTY_PATH) < 0) {
+        close(fd);
+        return NULL;
+    }
+    return adopt(l, fd, &st, 0, 1);
+}
+
+fuse_ino_t local_box(struct local *l, int64_t mailbox, bool create)
+{
+    pthread_mutex_lock(&l->lock);
+    struct local_box_entry *b = find_box(l, mailbox);
+    fuse_ino_t known = b ? b->node->ino : 0;
+    pthread_mutex_unlock(&l->lock);
+    if (known)
+        return known;
+    struct local_node *n = open_box(l, mailbox, create);
+    if (!n)
+        return 0;
+    fuse_ino_t ino = n->ino;
+    struct local_box_entry *made = calloc(1, sizeof *made);
+    pthread_mutex_lock(&l->lock);
+    b = find_box(l, mailbox);
+    if (made && !b) {
+        *made = (struct local_box_entry){.mailbox = mailbox, .node = n, .next = l->boxes};
+        l->boxes = made;
+    }
+    pthread_mutex_unlock(&l->lock);
+    if (b || !made) { /* another thread was first */
+        free(made);
+        drop(l, ino, 0, 1);
+    }
+    return b || made ? ino : 0;
+}
+
+int local_list(struct local *l, int64_t mailbox, bool plus,
+               int (*each)(void *arg, const char *name, const struct fuse_entry_param *e), void *arg)
+{
+    fuse_ino_t box = local_box(l, mailbox, false);
+    char path[32];
+    int r = 0;
+
+    if (!box)
+        return 0;
+    local_node_path(l, box, path);
+    DIR *dir = opendir(path);
+    if (!dir)
+        return -errno;
+    for (struct dirent *d; r == 0 && (d = readdir(dir));) {
+        struct fuse_entry_param e;
+        struct stat st;
+        if (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0)
+            continue;
+        if (plus && local_lookup_entry(l, box, d->d_name, &e) < 0)
+            continue;
+        if (!plus) {
+            if (fstatat(dirfd(dir), d->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                continue;
+            local_entry_fill(&st, &e);
+        }
+        r = each(arg, d->d_name, &e);
+        /* An entry that was not taken was not told to the kernel either. */
+        if (r && plus)
+            local_forget(l, e.ino, 1);
+    }
+    closedir(dir);
+    return r;
+}
+
+static int note_entry(void *arg, const char *name, const struct fuse_entry_param *e)
+{
+    (void)name;
+    (void)e;
+    *(bool *)arg = false;
+    return 1;
+}
+
+bool local_box_empty(struct local *l, int64_t mailbox)
+{
+    bool empty = true;
+    local_list(l, mailbox, false, note_entry, &empty);
+    return empty;
+}
+
+static void remove_below(int parent, const char *name)
+{
+    int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    if (!dir) {
+        io_close(&fd);
+        unlinkat(parent, name, 0);
+        return;
+    }
+    for (struct dirent *d; (d = readdir(dir));)
+        if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0)
+            remove_below(dirfd(dir), d->d_name);
+    closedir(dir);
+    unlinkat(parent, name, AT_REMOVEDIR);
+}
+
+void local_box_remove(struct local *l, int64_t mailbox)
+{
+    struct local_box_entry *gone = NULL;
+    char name[32];
+
+    pthread_mutex_lock(&l->lock);
+    for (struct local_box_entry **p = &l->boxes; *p; p = &(*p)->next)
+        if ((*p)->mailbox == mailbox) {
+            gone = *p;
+            *p = gone->next;
+            break;
+        }
+    pthread_mutex_unlock(&l->lock);
+    if (gone)
+        drop(l, gone->node->ino, 0, 1);
+    free(gone);
+    snprintf(name, sizeof name, "%lld", (long long)mailbox);
+    remove_below(l->fd, name);
+}
+
+/* ---- life ---- */
+
+int local_new(struct cache *c, bool read_only, struct local **ret)
+{
+    if (mkdirat(cache_dirfd(c), "local", 0700) < 0 && errno != EEXIST)
+        return -errno;
+    int fd = openat(cache_dirfd(c), "local", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    struct local *l = calloc(1, sizeof *l);
+    if (!l) {
+        close(fd);
+        return -ENOMEM;
+    }
+    l->cache = c;
+    l->fd = fd;
+    l->read_only = read_only;
+    pthread_mutex_init(&l->lock, NULL);
+    *ret = l;
+    return 0;
+}
+
+void local_free(struct local *l)
+{
+    if (!l)
+        return;
+    while (l->boxes) {
+        struct local_box_entry *b = l->boxes;
+        l->boxes = b->next;
+        free(b);
+    }
+    for (size_t i = 0; i < LOCAL_BUCKETS; i++)
+        while (l->bucket[i]) {
+            struct local_node *n = l->bucket[i];
+            l->bucket[i] = n->next;
+            close(n->fd);
+            free(n);
+        }
+    close(l->fd);
+    pthread_mutex_destroy(&l->lock);
+    free(l);
+}

@@ -1,0 +1,41 @@
+#pragma once
+/*
+ * The nodes of the local area, shared by local.c and local_ops.c. A node is one native inode that the kernel
+ * knows, or the directory of a mailbox. It holds an O_PATH descriptor, which keeps the native inode from
+ * being freed and its number from being used again, so that INO_LOCAL | native number is a good node id for
+ * as long as the kernel remembers it.
+ */
+#include <pthread.h>
+#include "local.h"
+
+struct local_node {
+    fuse_ino_t ino;
+    int fd;           /* O_PATH; constant */
+    uint64_t lookups; /* protected by local.lock */
+    unsigned pins;    /* of local_box; protected by local.lock */
+    struct local_node *next;
+};
+
+struct local_box_entry {
+    int64_t mailbox;
+    struct local_node *node;
+    struct local_box_entry *next;
+};
+
+#define LOCAL_BUCKETS 1024
+
+struct local {
+    struct cache *cache;
+    int fd; /* cache/local */
+    bool read_only;
+    pthread_mutex_t lock;                     /* a leaf */
+    struct local_node *bucket[LOCAL_BUCKETS]; /* protected by lock */
+    struct local_box_entry *boxes;            /* protected by lock */
+};
+
+/* The descriptor of a node that the kernel, or local_box, holds. Valid while that is so. */
+int local_node_fd(struct local *l, fuse_ino_t ino);
+/* "/proc/self/fd/N" of a node, for calls that take no O_PATH descriptor. */
+void local_node_path(struct local *l, fuse_ino_t ino, char ret[32]);
+/* Numbers and timeouts as the kernel is to see them. */
+void local_entry_fill(const struct stat *st, struct fuse_entry_param *e);

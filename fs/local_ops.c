@@ -1,0 +1,360 @@
+/*
+ * The local area's operations: each the native call on the node's descriptor, answered at once.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "local.h"
+#include "local_node.h"
+
+static void reply_result(fuse_req_t req, int result)
+{
+    fuse_reply_err(req, result < 0 ? errno : 0);
+}
+
+static void reply_entry(struct local *l, fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+    struct fuse_entry_param e;
+    int r = local_lookup_entry(l, parent, name, &e);
+    if (r < 0)
+        fuse_reply_err(req, -r);
+    else if (fuse_reply_entry(req, &e) < 0)
+        local_forget(l, e.ino, 1);
+}
+
+void local_lookup(struct local *l, fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+    reply_entry(l, req, parent, name);
+}
+
+static int file_fd(const struct fuse_file_info *fi)
+{
+    return fi ? (int)fi->fh : -1;
+}
+
+static void reply_attr(fuse_req_t req, int fd)
+{
+    struct fuse_entry_param e;
+    struct stat st;
+    if (fstatat(fd, "", &st, AT_EMPTY_PATH) < 0) {
+        fuse_reply_err(req, errno);
+        return;
+    }
+    local_entry_fill(&st, &e);
+    fuse_reply_attr(req, &e.attr, e.attr_timeout);
+}
+
+void local_getattr(struct local *l, fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    (void)fi;
+    reply_attr(req, local_node_fd(l, ino));
+}
+
+static int set_size(const char *path, const struct fuse_file_info *fi, off_t size)
+{
+    return fi ? ftruncate(file_fd(fi), size) : truncate(path, size);
+}
+
+static int set_times(const char *path, const struct stat *attr, int to_set)
+{
+    struct timespec t[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_nsec = UTIME_OMIT}};
+
+    if (to_set & FUSE_SET_ATTR_ATIME_NOW)
+        t[0].tv_nsec = UTIME_NOW;
+    else if (to_set & FUSE_SET_ATTR_ATIME)
+        t[0] = attr->st_atim;
+    if (to_set & FUSE_SET_ATTR_MTIME_NOW)
+        t[1].tv_nsec = UTIME_NOW;
+    else if (to_set & FUSE_SET_ATTR_MTIME)
+        t[1] = attr->st_mtim;
+    return utimensat(AT_FDCWD, path, t, 0);
+}
+
+void local_setattr(struct local *l, fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
+                   struct fuse_file_info *fi)
+{
+    int fd = local_node_fd(l, ino), r = 0;
+    char path[32];
+
+    local_node_path(l, ino, path);
+    if (to_set & FUSE_SET_ATTR_MODE)
+        r = chmod(path, attr->st_mode & 07777);
+    if (r == 0 && (to_set & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID)))
+        r = fchownat(fd, "", to_set & FUSE_SET_ATTR_UID ? attr->st_uid : (uid_t)-1,
+                     to_set & FUSE_SET_ATTR_GID ? attr->st_gid : (gid_t)-1,
+                     AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW);
+    if (r == 0 && (to_set & FUSE_SET_ATTR_SIZE))
+        r = set_size(path, fi, attr->st_size);
+    if (r == 0 && (to_set & (FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_ATIME_NOW |
+                             FUSE_SET_ATTR_MTIME_NOW)))
+        r = set_times(path, attr, to_set);
+    if (r < 0)
+        fuse_reply_err(req, errno);
+    else
+        reply_attr(req, fd);
+}
+
+void local_readlink(struct local *l, fuse_req_t req, fuse_ino_t ino)
+{
+    char target[4097];
+    ssize_t n = readlinkat(local_node_fd(l, ino), "", target, sizeof target - 1);
+    if (n < 0) {
+        fuse_reply_err(req, errno);
+        return;
+    }
+    target[n] = 0;
+    fuse_reply_readlink(req, target);
+}
+
+/* ---- names ---- */
+
+static void made(struct local *l, fuse_req_t req, fuse_ino_t parent, const char *name, int result)
+{
+    if (result < 0)
+        fuse_reply_err(req, errno);
+    else
+        reply_entry(l, req, parent, name);
+}
+
+void local_mknod(struct local *l, fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+                 dev_t rdev)
+{
+    made(l, req, parent, name, mknodat(local_node_fd(l, parent), name, mode, rdev));
+}
+
+void local_mkdir(struct local *l, fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
+{
+    made(l, req, parent, name, mkdirat(local_node_fd(l, parent), name, mode));
+}
+
+void local_symlink(struct local *l, fuse_req_t req, const char *link, fuse_ino_t parent, const char *name)
+{
+    made(l, req, parent, name, symlinkat(link, local_node_fd(l, parent), name));
+}
+
+void local_link(struct local *l, fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent, const char *newname)
+{
+    char path[32];
+    local_node_path(l, ino, path);
+    made(l, req, newparent, newname,
+         linkat(AT_FDCWD, path, local_node_fd(l, newparent), newname, AT_SYMLINK_FOLLOW));
+}
+
+void local_unlink(struct local *l, fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+    reply_result(req, unlinkat(local_node_fd(l, parent), name, 0));
+}
+
+void local_rmdir(struct local *l, fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+    reply_result(req, unlinkat(local_node_fd(l, parent), name, AT_REMOVEDIR));
+}
+
+void local_rename(struct local *l, fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t newparent,
+                  const char *newname, unsigned flags)
+{
+    reply_result(req, renameat2(local_node_fd(l, parent), name, local_node_fd(l, newparent), newname, flags));
+}
+
+/* ---- files ---- */
+
+void local_open(struct local *l, fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    char path[32];
+    local_node_path(l, ino, path);
+    int fd = open(path, (fi->flags & ~(O_NOFOLLOW | O_CREAT | O_EXCL)) | O_CLOEXEC);
+    if (fd < 0) {
+        fuse_reply_err(req, errno);
+        return;
+    }
+    fi->fh = (uint64_t)fd;
+    fi->keep_cache = 1;
+    if (fuse_reply_open(req, fi) < 0)
+        close(fd);
+}
+
+void local_create(struct local *l, fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+                  struct fuse_file_info *fi)
+{
+    struct fuse_entry_param e;
+    int fd = openat(local_node_fd(l, parent), name, (fi->flags | O_CREAT | O_CLOEXEC) & ~O_NOFOLLOW, mode);
+    if (fd < 0) {
+        fuse_reply_err(req, errno);
+        return;
+    }
+    int r = local_lookup_entry(l, parent, name, &e);
+    if (r < 0) {
+        close(fd);
+        fuse_reply_err(req, -r);
+        return;
+    }
+    fi->fh = (uint64_t)fd;
+    if (fuse_reply_create(req, &e, fi) < 0) {
+        local_forget(l, e.ino, 1);
+        close(fd);
+    }
+}
+
+void local_read(struct local *l, fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+                struct fuse_file_info *fi)
+{
+    struct fuse_bufvec v = FUSE_BUFVEC_INIT(size);
+    (void)l;
+    (void)ino;
+    v.buf[0].flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK;
+    v.buf[0].fd = file_fd(fi);
+    v.buf[0].pos = off;
+    fuse_reply_data(req, &v, FUSE_BUF_SPLICE_MOVE);
+}
+
+void local_write_buf(struct local *l, fuse_req_t req, fuse_ino_t ino, struct fuse_bufvec *bufv, off_t off,
+                     struct fuse_file_info *fi)
+{
+    struct fuse_bufvec to = FUSE_BUFVEC_INIT(fuse_buf_size(bufv));
+    (void)l;
+    (void)ino;
+    to.buf[0].flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK;
+    to.buf[0].fd = file_fd(fi);
+    to.buf[0].pos = off;
+    ssize_t n = fuse_buf_copy(&to, bufv, 0);
+    if (n < 0)
+        fuse_reply_err(req, (int)-n);
+    else
+        fuse_reply_write(req, (size_t)n);
+}
+
+/* A close reports what the native close would: delayed write errors. */
+void local_flush(struct local *l, fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    (void)l;
+    (void)ino;
+    int fd = dup(file_fd(fi));
+    reply_result(req, fd < 0 ? -1 : close(fd));
+}
+
+void local_release(struct local *l, fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    (void)l;
+    (void)ino;
+    close(file_fd(fi));
+    fuse_reply_err(req, 0);
+}
+
+void local_fsync(struct local *l, fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+    (void)l;
+    (void)ino;
+    reply_result(req, datasync ? fdatasync(file_fd(fi)) : fsync(file_fd(fi)));
+}
+
+void local_fallocate(struct local *l, fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t length,
+                     struct fuse_file_info *fi)
+{
+    (void)l;
+    (void)ino;
+    reply_result(req, fallocate(file_fd(fi), mode, off, length));
+}
+
+/* ---- directories ---- */
+
+struct local_dir {
+    DIR *dir;
+    struct dirent *ahead; /* read, but it did not fit */
+    off_t offset;
+};
+
+static struct local_dir *dir_of(const struct fuse_file_info *fi)
+{
+    return (struct local_dir *)(uintptr_t)fi->fh;
+}
+
+void local_opendir(struct local *l, fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    char path[32];
+    struct local_dir *d = calloc(1, sizeof *d);
+    local_node_path(l, ino, path);
+    if (d && (d->dir = opendir(path))) {
+        fi->fh = (uintptr_t)d;
+        if (fuse_reply_open(req, fi) == 0)
+            return;
+        closedir(d->dir);
+    } else {
+        fuse_reply_err(req, d ? errno : ENOMEM);
+    }
+    free(d);
+}
+
+static size_t add_plain(fuse_req_t req, char *at, size_t left, const struct dirent *e, off_t next)
+{
+    struct stat st = {.st_ino = INO_LOCAL | e->d_ino, .st_mode = (mode_t)e->d_type << 12};
+    return fuse_add_direntry(req, at, left, e->d_name, &st, next);
+}
+
+static size_t add_plus(struct local *l, fuse_req_t req, fuse_ino_t ino, char *at, size_t left,
+                       const struct dirent *e, off_t next)
+{
+    struct fuse_entry_param p = {
+        .attr = {.st_ino = INO_LOCAL | e->d_ino, .st_mode = (mode_t)e->d_type << 12}};
+    bool dots = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0;
+    bool counted = !dots && local_lookup_entry(l, ino, e->d_name, &p) == 0;
+    size_t n = fuse_add_direntry_plus(req, at, left, e->d_name, &p, next);
+    if (counted && n > left)
+        local_forget(l, p.ino, 1);
+    return n;
+}
+
+void local_readdir(struct local *l, fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+                   struct fuse_file_info *fi, bool plus)
+{
+    struct local_dir *d = dir_of(fi);
+    char *buf = malloc(size);
+    size_t used = 0;
+
+    if (!buf) {
+        fuse_reply_err(req, ENOMEM);
+        return;
+    }
+    if (off != d->offset) {
+        seekdir(d->dir, off);
+        d->ahead = NULL;
+        d->offset = off;
+    }
+    for (;;) {
+        struct dirent *e = d->ahead ? d->ahead : readdir(d->dir);
+        if (!e)
+            break;
+        off_t next = telldir(d->dir);
+        size_t n = plus ? add_plus(l, req, ino, buf + used, size - used, e, next)
+                        : add_plain(req, buf + used, size - used, e, next);
+        d->ahead = n > size - used ? e : NULL;
+        if (d->ahead)
+            break;
+        used += n;
+        d->offset = next;
+    }
+    fuse_reply_buf(req, buf, used);
+    free(buf);
+}
+
+void local_releasedir(struct local *l, fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    struct local_dir *d = dir_of(fi);
+    (void)l;
+    (void)ino;
+    closedir(d->dir);
+    free(d);
+    fuse_reply_err(req, 0);
+}
+
+void local_fsyncdir(struct local *l, fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+    (void)l;
+    (void)ino;
+    (void)datasync;
+    reply_result(req, fsync(dirfd(dir_of(fi)->dir)));
+}
