@@ -130,10 +130,10 @@ struct mutf7 {
     bool shift_done; /* just after a '-' that ended base64: another shift would be superfluous */
 };
 
-/* Ends a shift at '-'. The rest of the bits must be padding, and zero. */
+/* Ends a shift at '-'. The bits that are left, fewer than six, are padding and must be zero. */
 static bool mutf7_unshift(struct mutf7 *m)
 {
-    if (m->at == m->end || *m->at != '-' || m->n_bits >= 6 || m->bits != 0)
+    if (m->at == m->end || *m->at != '-' || m->bits != 0)
         return false;
     m->at++;
     m->shifted = false;

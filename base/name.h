@@ -5,9 +5,10 @@
  * A server's name is octets, in modified UTF-7 (RFC 3501 5.1.3), split by the server's hierarchy delimiter. A
  * path component is UTF-8 without '/' and NUL, at most 255 octets. The two map one to one: what a component
  * cannot hold, or what the tree uses itself, is escaped as %XX, and so is '%' where it would read as an
- * escape. Escaped are: octets of control characters, '/', a leading dot, the whole names "cur" "new" "tmp"
- * (first octet), and each octet of a name that is not valid modified UTF-7 that re-encodes to itself (then
- * '&' is escaped too, so that the decoder knows). A server's name is never used as a path component as it is.
+ * escape. Escaped are '/', a leading dot and the first octet of the whole names "cur" "new" "tmp". A name
+ * that is not correct modified UTF-7, or that hides control characters in it, is shown undecoded, with its
+ * '&', control characters and octets above 0x7e escaped, which tells it from the others. A server's name is
+ * never used as a path component as it is.
  */
 #include <stdbool.h>
 #include <stddef.h>

@@ -147,25 +147,12 @@ static void scratch_is_told_from_mail(void **state)
     const char *const scratch[] = {".x",    ".",     "#x#",    "#x",     "x~",        "~",
                                    "x#",    "4913",  "5036",   "5159",   "sedAbC123", "x.swp",
                                    "x.swo", "x.swx", ".#lock", "m:2,S~", ".nfs0001",  "123456789012.x.swp"};
-    const char *const mail[] = {"m",
-                                "m:2,S",
-                                "1700000000.R1.host:2,",
-                                "4914",
-                                "04913",
-                                "4913x",
-                                "1234567890",
-                                "49130",
-                                "sed12345",
-                                "sed1234567",
-                                "sed12345-",
-                                "xsedabcdef",
-                                "x.sw",
-                                "swp",
-                                ".swp" + 1,
-                                "x.swpp",
-                                "x.txt",
-                                "",
-                                "1700000000.M1P2.host.sw1"};
+    const char *const mail[] = {"m",          "m:2,S",     "1700000000.R1.host:2,",
+                                "4914",       "04913",     "4913x",
+                                "1234567890", "49130",     "sed12345",
+                                "sed1234567", "sed12345-", "xsedabcdef",
+                                "x.sw",       "swp",       "x.swpp",
+                                "x.txt",      "",          "1700000000.M1P2.host.sw1"};
     for (size_t i = 0; i < sizeof(scratch) / sizeof(scratch[0]); i++)
         assert_true(maildir_is_scratch(scratch[i]));
     for (size_t i = 0; i < sizeof(mail) / sizeof(mail[0]); i++)

@@ -149,6 +149,10 @@ static void parse_takes_any_order(void **state)
     model[2] = true;
     assert_equal_to(&s, model);
     uidset_finish(&s);
+    assert_int_equal(uidset_parse(&s, "5:4294967295,7:8,1", 18), 0);
+    assert_int_equal(s.n, 2);
+    assert_sound(&s);
+    uidset_finish(&s);
 }
 
 static void parse_refuses_without_a_change(void **state)
