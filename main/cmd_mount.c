@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,14 +88,6 @@ static int serve_in_background(struct serve_options *o)
     return report.exit;
 }
 
-/* In the form of mount(8) the first word may also be a command that does not exist. */
-static int fail_account(const struct invocation *in, const struct mount_words *w, const struct fault *f)
-{
-    if (in->implied_mount && f->err == -ENOENT && f->exit == FAULT_USAGE)
-        return command_usage("%s: neither a command nor an account (see `mailmount help`)", w->account);
-    return command_fail(f);
-}
-
 static int mount_account(const struct mount_words *w, const struct config_account *account,
                          const char *mountpoint)
 {
@@ -110,12 +103,27 @@ static int mount_account(const struct mount_words *w, const struct config_accoun
     return o.foreground ? serve(&o) : serve_in_background(&o);
 }
 
+/* mount(8) takes HOME away from people who may mount by `user` in fstab, and mount.fuse3 then says it is
+ * /root. */
+static void restore_home(void)
+{
+    const char *home = getenv("HOME");
+    const struct passwd *me = getuid() != 0 ? getpwuid(getuid()) : NULL;
+    if (me && (!home || strcmp(home, "/root") == 0))
+        setenv("HOME", me->pw_dir, 1);
+}
+
 static int mount_words(struct invocation *in, const struct mount_words *w)
 {
     struct fault f = {0};
     struct account_config config = {0};
-    if (command_account(in, w->account, (const char *const *)w->options.override, &config, &f) < 0)
-        return fail_account(in, w, &f);
+    if (in->implied_mount)
+        restore_home();
+    int r = command_account(in, w->account, (const char *const *)w->options.override, &config, &f);
+    if (r == -ESRCH && in->implied_mount) /* then the first word may as well be meant as a command */
+        return command_usage("%s: neither a command nor an account (see `mailmount help`)", w->account);
+    if (r < 0)
+        return command_fail(&f);
     char *mountpoint = mounts_resolve(w->mountpoint);
     int status = mountpoint ? mount_account(w, config.account, mountpoint) : fail_resolve(w->mountpoint);
     free(mountpoint);

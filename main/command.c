@@ -85,7 +85,7 @@ int command_account(const struct invocation *in, const char *name, const char *c
     r = config_find(&config, name, &account, f);
     if (r < 0) {
         config_finish(&config);
-        return r;
+        return name ? -ESRCH : r;
     }
     *ret = (struct account_config){.config = config, .account = account};
     return 0;

@@ -52,7 +52,8 @@ struct account_config {
     const struct config_account *account;
 };
 
-/* Reads the configuration and finds the account; name may be NULL when there is exactly one. */
+/* Reads the configuration and finds the account; name may be NULL when there is exactly one. -ESRCH: no such
+ * account. */
 int command_account(const struct invocation *in, const char *name, const char *const *overrides,
                     struct account_config *ret, struct fault *f);
 void account_config_finish(struct account_config *a);
