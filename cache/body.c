@@ -302,3 +302,13 @@ int body_open(struct cache *c, const struct message *m)
         io_close(&fd);
     return r < 0 ? r : fd;
 }
+
+int64_t body_served_size(struct cache *c, const struct message *m)
+{
+    char name[BODY_NAME_MAX];
+    struct stat st;
+    if (!m->has_hash)
+        return m->size;
+    body_name(m->hash, body_file_served(m->form), name);
+    return fstatat(c->bodies->dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ? m->size : st.st_size;
+}

@@ -29,6 +29,9 @@ int body_sync(struct cache *c);
 /* The served form, read-only; of a WRITING row its work file. -ENOENT: missing (case 20: ask with
  * cache_want). -ESTALE: its length is not m->size (damaged). */
 int body_open(struct cache *c, const struct message *m);
+/* The length of the served form of the row's hash, for rows whose size is that of a work file: what is buried
+ * while it is WRITING needs its old size back. m->size when there is no such body. */
+int64_t body_served_size(struct cache *c, const struct message *m);
 
 /* The wire form of the row's hash, as a stream of exactly m->wire_size octets. The last of them are only
  * given when the file ends there. Thread: its owner's. */

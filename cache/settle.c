@@ -15,12 +15,10 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include "base_state.h"
 #include "body_store.h"
 #include "clock.h"
-#include "log.h"
 #include "mailbox.h"
 #include "private.h"
 #include "wire.h"
@@ -153,7 +151,6 @@ int work_store(struct cache *c, int64_t id, struct body_info *ret)
 struct settle {
     struct cache *cache;
     struct message before; /* the row when settling began */
-    int64_t before_size;   /* of its old body, served */
     struct body_info info;
 };
 
@@ -162,7 +159,7 @@ static bool is_content(const struct message *m, const struct body_info *info)
     return m->has_hash && memcmp(m->hash, info->hash, BODY_HASH) == 0;
 }
 
-static void set_content(struct message *m, const struct body_info *info)
+void work_set_content(struct message *m, const struct body_info *info)
 {
     memcpy(m->hash, info->hash, BODY_HASH);
     m->has_hash = true;
@@ -170,16 +167,6 @@ static void set_content(struct message *m, const struct body_info *info)
     m->size = info->size;
     m->wire_size = info->wire_size;
     m->message_id = info->message_id;
-}
-
-/* While a row is WRITING its size may be that of the work file: the old body itself knows better. */
-static int64_t old_size(struct cache *c, const struct message *m)
-{
-    struct stat st;
-    CLEANUP(io_close) int fd = -1;
-    if (m->has_hash)
-        fd = body_file_open(c->bodies, m->hash, body_file_served(m->form));
-    return fd >= 0 && fstat(fd, &st) == 0 ? st.st_size : m->size;
 }
 
 static int write_note(const struct settle *s)
@@ -193,7 +180,7 @@ static int write_note(const struct settle *s)
         return -ENOMEM;
     cache_rd *rd = cache_reader(s->cache);
     u->m = *m;
-    set_content(&u->m, &s->info);
+    work_set_content(&u->m, &s->info);
     int r = !rd ? -EIO : mailbox_get(rd, m->mailbox, &box);
     if (r == 0)
         r = mailbox_path(rd, &box, u->mailbox, sizeof(u->mailbox));
@@ -216,7 +203,7 @@ static int bury(cache_tx *tx, const struct settle *s, const struct message *m)
     struct message tombstone = *m;
     tombstone.id = 0;
     tombstone.state = MESSAGE_GONE;
-    tombstone.size = s->before_size;
+    tombstone.size = body_served_size(s->cache, m); /* the row may have the work file's */
     tombstone.links = 0;
     tombstone.after = m->id;
     tombstone.dirty = true;
@@ -239,7 +226,7 @@ static int settle_change(cache_tx *tx, void *arg)
         r = bury(tx, s, &m);
     if (r < 0)
         return r;
-    set_content(&m, &s->info);
+    work_set_content(&m, &s->info);
     m.state = MESSAGE_PRESENT;
     m.dirty = dirty;
     r = message_put(tx, &m);
@@ -256,7 +243,6 @@ static int settle(struct cache *c, int64_t id)
         return r;
     if (s.before.state != MESSAGE_WRITING)
         return -ENOENT;
-    s.before_size = old_size(c, &s.before);
     r = work_store(c, id, &s.info);
     if (r < 0)
         return r;

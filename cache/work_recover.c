@@ -32,25 +32,33 @@ struct salvage {
     int64_t mtime_ns;
 };
 
+/* The row that was removed before it was settled, or a new one in the inbox. */
+static int salvage_row(cache_tx *tx, const struct salvage *s, struct message *m)
+{
+    struct mailbox inbox;
+    int r = message_get(cache_tx_rd(tx), s->id, m);
+    if (r == 0 && m->state == MESSAGE_GONE && !m->has_hash)
+        return 0;
+    if (r == 0 || r == -ENOENT)
+        r = mailbox_find(cache_tx_rd(tx), 0, "INBOX", &inbox);
+    if (r < 0 && r != -ENOENT)
+        return r;
+    *m = (struct message){.state = MESSAGE_GONE, .mailbox = r == 0 ? inbox.id : 0, .sub = SUB_CUR};
+    m->mtime_ns = s->mtime_ns;
+    m->date_s = s->mtime_ns / 1000000000;
+    m->gone_at = now_s();
+    return maildir_fresh(m->date_s, s->id, cache_host(s->cache), m->name);
+}
+
 static int salvage_change(cache_tx *tx, void *arg)
 {
     const struct salvage *s = arg;
-    struct mailbox inbox = {0};
-    struct message m = {.state = MESSAGE_GONE, .sub = SUB_CUR, .has_hash = true};
-    int r = mailbox_find(cache_tx_rd(tx), 0, "INBOX", &inbox);
-    if (r < 0 && r != -ENOENT)
+    struct message m;
+    int r = salvage_row(tx, s, &m);
+    if (r < 0)
         return r;
-    m.mailbox = r == 0 ? inbox.id : 0;
-    m.mtime_ns = s->mtime_ns;
-    m.date_s = s->mtime_ns / 1000000000;
-    m.gone_at = now_s();
-    m.form = s->info.form;
-    m.size = s->info.size;
-    m.wire_size = s->info.wire_size;
-    m.message_id = s->info.message_id;
-    memcpy(m.hash, s->info.hash, BODY_HASH);
-    r = maildir_fresh(m.date_s, s->id, cache_host(s->cache), m.name);
-    return r < 0 ? r : message_put(tx, &m);
+    work_set_content(&m, &s->info);
+    return message_put(tx, &m);
 }
 
 static int salvage(struct cache *c, int64_t id, const struct body_info *info)
@@ -66,7 +74,7 @@ static int salvage(struct cache *c, int64_t id, const struct body_info *info)
     int r = cache_write(c, CACHE_FROM_FILES, CACHE_NOW, salvage_change, &s);
     if (r < 0)
         return r;
-    log_warning("work file %lld had no row: kept as restorable", (long long)id);
+    log_warning("work file %lld was not settled: kept as restorable", (long long)id);
     return 0;
 }
 
@@ -81,6 +89,8 @@ static int recover_file(struct cache *c, int64_t id)
         return r;
     if (r == 0 && m.state == MESSAGE_WRITING)
         return 0;
+    if (r == 0 && m.state == MESSAGE_GONE && (m.sub == SUB_TMP || m.scratch))
+        return work_remove(c, id); /* never mail, and removed by a client */
     r = work_store(c, id, &info);
     if (r < 0 && r != -ENODATA)
         return r;

@@ -22,6 +22,8 @@ static struct octets octets_new(size_t length)
     return o;
 }
 
+#define TEXT(text) ((struct octets){(char *)(text), sizeof(text) - 1})
+
 /* A small generator of its own, so that a seed is the same test everywhere. */
 static uint32_t next_random(uint32_t *seed)
 {
@@ -208,7 +210,7 @@ static void test_wire_bodies(void **state)
 static void test_message_id(void **state)
 {
     struct cache *c = ((struct scratch *)*state)->c;
-    struct octets o = {"Subject: x\r\nMessage-ID:\r\n <a@b>\r\n\r\nbody\r\n", 43};
+    struct octets o = TEXT("Subject: x\r\nMessage-ID:\r\n <a@b>\r\n\r\nbody\r\n");
     struct body_info info;
     put(c, &o, 1, &info);
     assert_int_equal(info.message_id, header_message_id_of_block("<a@b>", 5));
@@ -275,7 +277,7 @@ static void check_damage(struct cache *c, struct octets wire, enum body_file fil
 static void test_damage_is_seen(void **state)
 {
     struct cache *c = ((struct scratch *)*state)->c;
-    struct octets exact = {"one\r\ntwo\r\n", 10}, bare = {"one\r\ntwo\nthree\r\n", 16};
+    struct octets exact = TEXT("one\r\ntwo\r\n"), bare = TEXT("one\r\ntwo\nthree\r\n");
     for (enum damage how = 0; how < DAMAGES; how++) {
         check_damage(c, exact, BODY_FILE_LF, how);
         check_damage(c, bare, BODY_FILE_LF, how);
@@ -287,7 +289,7 @@ static void test_damage_is_seen(void **state)
 static void test_damaged_is_replaced(void **state)
 {
     struct cache *c = ((struct scratch *)*state)->c;
-    struct octets wire = {"one\r\ntwo\r\n", 10};
+    struct octets wire = TEXT("one\r\ntwo\r\n");
     struct body_info info;
     put(c, &wire, 1, &info);
     struct message m = message_of(&info);
@@ -418,10 +420,10 @@ static void test_collect(void **state)
 {
     struct cache *c = ((struct scratch *)*state)->c;
     struct body_info orphan, named, gone, noted;
-    put(c, &(struct octets){"orphan\r\nbare\n", 13}, 1, &orphan);
-    put(c, &(struct octets){"named\r\nbare\n", 12}, 1, &named);
-    put(c, &(struct octets){"gone", 4}, 1, &gone);
-    put(c, &(struct octets){"noted", 5}, 1, &noted);
+    put(c, &TEXT("orphan\r\nbare\n"), 1, &orphan);
+    put(c, &TEXT("named\r\nbare\n"), 1, &named);
+    put(c, &TEXT("gone"), 1, &gone);
+    put(c, &TEXT("noted"), 1, &noted);
     struct message m = message_of(&named);
     assert_int_equal(cache_write(c, CACHE_FROM_SERVER, CACHE_NOW, add_row, &m), 0);
     m = message_of(&gone);
@@ -453,7 +455,7 @@ static void test_collect(void **state)
 static void test_collect_spares_what_came_again(void **state)
 {
     struct cache *c = ((struct scratch *)*state)->c;
-    struct octets wire = {"again", 5};
+    struct octets wire = TEXT("again");
     struct body_info info;
     put(c, &wire, 1, &info);
     c->bodies->collect_age_s = 2;

@@ -563,6 +563,31 @@ static void test_recover_an_edit_nobody_knew_of(void **state)
     check_served(c, &gone.m, "unknown\n");
 }
 
+static int64_t removed_unsettled(struct cache *c, enum sub sub, const char *name, const char *content)
+{
+    struct row row = {.m = get(c, deliver(c, name, content))};
+    row.m.sub = sub;
+    row.m.state = MESSAGE_GONE;
+    assert_int_equal(cache_write(c, CACHE_FROM_FILES, CACHE_NOW, put_row, &row), 0);
+    return row.m.id;
+}
+
+static void test_recover_what_was_removed_unsettled(void **state)
+{
+    struct cache *c = ((struct scratch *)*state)->c;
+    int64_t mail = removed_unsettled(c, SUB_NEW, "mail", "removed\n");
+    int64_t tmp = removed_unsettled(c, SUB_TMP, "tmp", "nothing\n");
+    int64_t scratch = removed_unsettled(c, SUB_CUR, ".mail.swp", "nothing\n");
+    assert_int_equal(work_recover(c), 0);
+    struct message m = get(c, mail);
+    check_served(c, &m, "removed\n");
+    check_wire(c, &m, "removed\r\n");
+    assert_false(exists(c, "work", mail) || exists(c, "work", tmp) || exists(c, "work", scratch));
+    struct find gone = {0};
+    message_each_gone(cache_reader(c), find_one, &gone);
+    assert_int_equal(gone.n, 3);
+}
+
 /* ---- notes ---- */
 
 static void test_note_goes_when_sent(void **state)
@@ -737,6 +762,7 @@ int main(void)
         T(test_crash_while_settling_an_edit),
         T(test_recover_work_files),
         T(test_recover_an_edit_nobody_knew_of),
+        T(test_recover_what_was_removed_unsettled),
         T(test_note_goes_when_sent),
         T(test_note_of_a_forgotten_row),
         T(test_lost_database),
