@@ -296,6 +296,7 @@ static void announce(struct serving *s)
 {
     struct daemon_report report = {.exit = FAULT_OK};
     notify_systemd("READY=1");
+    log_info("mailmount " MAILMOUNT_VERSION ": %s is mounted", s->o->account->name);
     if (!s->first)
         remark_off_line(s, report.text, sizeof report.text);
     else if (isatty(STDERR_FILENO))
@@ -390,6 +391,7 @@ int serve(const struct serve_options *o)
             pthread_join(s.loop, NULL);
         s.loop_runs = false;
         notify_systemd("STOPPING=1");
+        log_info("%s is unmounted", o->account->name);
     }
     end(&s);
     return r < 0 ? fail(o, &f) : FAULT_OK;
