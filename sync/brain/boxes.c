@@ -340,6 +340,33 @@ static int play_rename(struct merge *m, int side, const char *from, const char *
     return 0;
 }
 
+/* Would something below `from` get a name that is taken? */
+static bool would_collide(const struct merge *m, int side, const char *from, const char *to)
+{
+    size_t length_from = strlen(from), length_to = strlen(to);
+
+    for (size_t i = 0; i < m->n; i++) {
+        const char *there = m->node[i].now[side];
+        if (!there || !lies_below(m, there, to, length_to))
+            continue;
+        for (size_t k = 0; k < m->n; k++) {
+            const char *moves = m->node[k].now[side];
+            if (moves && lies_below(m, moves, from, length_from) &&
+                same_name(moves + length_from, there + length_to))
+                return true;
+        }
+    }
+    return false;
+}
+
+/* Can `from` be called `to` on this side now? The levels above are made to stand if they can. */
+static bool is_ready(struct merge *m, int side, const struct node *x, const char *from, const char *to)
+{
+    if (!is_free(m, side, to, x) || lies_below(m, to, from, strlen(from)) || would_collide(m, side, from, to))
+        return false;
+    return stand_levels_above(m, side, to);
+}
+
 /* 1 when it was planned, 0 when it is none or must wait. */
 static int plan_rename(struct merge *m, size_t i)
 {
@@ -349,7 +376,7 @@ static int plan_rename(struct merge *m, size_t i)
     if (side < 0 || x->renamed)
         return 0;
     const char *from = x->now[side], *to = x->now[!side];
-    if (!is_free(m, side, to, x) || lies_below(m, to, from, strlen(from)) || !stand_levels_above(m, side, to))
+    if (!is_ready(m, side, x, from, to))
         return 0;
     emit(m, (struct brain_box_op){.verb = BRAIN_BOX_RENAME,
                                   .side = side,
