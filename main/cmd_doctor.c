@@ -77,7 +77,7 @@ static void look_at_configuration(const struct visit *v)
     else
         say(st.st_mode & 077 ? MARK_NOTE : MARK_GOOD, "file", "%s, %s", v->config_path,
             st.st_mode & 077 ? "others may read it (chmod 600 if it ever holds a secret)"
-                             : "its owner's only");
+                             : "only its owner may read it");
     say(MARK_GOOD, "account", "%s: user %s, %s", a->name, a->user ? a->user : "(none)", login_source(a));
     say(MARK_GOOD, "data_dir", "%s", a->data_dir);
 }
@@ -202,8 +202,11 @@ static int look_at_folders(struct visit *v, struct worker *w)
     if (w->ops->tree(w, count_folder, &c, &e) != WORKER_DONE)
         return fault_set(&v->fault, FAULT_UNAVAILABLE, e.err != 0 ? e.err : -EIO, "%s: LIST failed: %s",
                          v->account->name, e.text[0] != '\0' ? e.text : "the connection broke");
-    say(MARK_GOOD, "found", "%u, of which %u hold %s messages", c.n, c.with_status,
-        text_count(c.messages, messages));
+    if (c.with_status == c.n)
+        say(MARK_GOOD, "found", "%u, with %s messages", c.n, text_count(c.messages, messages));
+    else
+        say(MARK_GOOD, "found", "%u, %u of them with a count: %s messages", c.n, c.with_status,
+            text_count(c.messages, messages));
     if (c.with_status > 0)
         say(MARK_GOOD, "the biggest", "%s, %s messages", c.biggest, text_count(c.most, most));
     return 0;
