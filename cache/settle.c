@@ -229,9 +229,7 @@ static int settle_change(cache_tx *tx, void *arg)
     work_set_content(&m, &s->info);
     m.state = MESSAGE_PRESENT;
     m.dirty = dirty;
-    r = message_put(tx, &m);
-    /* To message_put, the change of state is one that the server should hear of. */
-    return r < 0 || dirty ? r : message_clean(tx, m.id);
+    return message_put(tx, &m);
 }
 
 static int settle(struct cache *c, int64_t id)
@@ -251,7 +249,8 @@ static int settle(struct cache *c, int64_t id)
     if (r < 0)
         return r;
     body_step("note durable");
-    r = cache_write(c, CACHE_FROM_FILES, CACHE_NOW, settle_change, &s);
+    /* Not CACHE_FROM_FILES: no client did this, and it must not begin the half second of quiet anew. */
+    r = cache_write(c, CACHE_FROM_SERVER, CACHE_NOW, settle_change, &s);
     if (r == -ENOENT)
         unsent_forget(c, id);
     if (r < 0)

@@ -188,18 +188,22 @@ fuse_ino_t local_box(struct local *l, int64_t mailbox, bool create)
         return 0;
     fuse_ino_t ino = n->ino;
     struct local_box_entry *made = calloc(1, sizeof *made);
+    if (!made) {
+        drop(l, ino, 0, 1);
+        return 0;
+    }
     pthread_mutex_lock(&l->lock);
-    b = find_box(l, mailbox);
-    if (made && !b) {
+    bool first = !find_box(l, mailbox);
+    if (first) {
         *made = (struct local_box_entry){.mailbox = mailbox, .node = n, .next = l->boxes};
         l->boxes = made;
     }
     pthread_mutex_unlock(&l->lock);
-    if (b || !made) { /* another thread was first */
+    if (!first) { /* the thread that was has it pinned */
         free(made);
         drop(l, ino, 0, 1);
     }
-    return b || made ? ino : 0;
+    return ino;
 }
 
 int local_list(struct local *l, int64_t mailbox, bool plus,
