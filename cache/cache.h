@@ -60,9 +60,10 @@ enum cache_durability {
 };
 
 /*
- * Runs change(tx, arg) on the writer thread, in a savepoint of its own within a group commit, and returns its result after
- * the commit. A negative result rolls that change back, and no other one. -ENOSPC and -EIO when the commit fails: nothing of it happened.
- * Thread: any but the writer. change must not block.
+ * Runs change(tx, arg) as the one writer, in a savepoint of its own within a group commit, and returns its result after
+ * the commit: on the calling thread when nobody else is writing, else on the writer's thread. A negative result rolls that
+ * change back, and no other one. -ENOSPC and -EIO when the commit fails: nothing of it happened.
+ * Thread: any, but not from inside a change or a listener: -EDEADLK. change must not block.
  */
 int cache_write(struct cache *c, enum cache_origin origin, enum cache_durability durability,
                 int (*change)(cache_tx *tx, void *arg), void *arg);
@@ -85,7 +86,8 @@ struct cache_event {
     char name[256];
 };
 
-/* Registers a listener (at most 4), called on the writer thread after each commit with that commit's events in order, before cache_write returns.
+/* Registers a listener (at most 4), called by the writer after each commit with that commit's events in order, before cache_write
+ * returns; never two at a time.
  * It must only take note: no blocking, no cache_write. Register before other threads start. */
 int cache_listen(struct cache *c, void (*listener)(void *arg, const struct cache_event *events, size_t n), void *arg);
 /* Events of the running change; message_put and mailbox_put do this themselves. */

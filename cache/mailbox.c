@@ -219,18 +219,52 @@ static int set_times(cache_tx *tx, int64_t id, enum sub sub, int64_t ns)
     return statement_change(s);
 }
 
+static struct touched *find_touched(cache_tx *tx, int64_t id, enum sub sub)
+{
+    for (size_t i = tx->touched_n; i-- > 0;) {
+        if (tx->touched[i].mailbox == id && tx->touched[i].sub == sub)
+            return &tx->touched[i];
+    }
+    return NULL;
+}
+
+/* A change that moves a thousand messages moves each directory's time once, at its end. */
 int mailbox_touch(cache_tx *tx, int64_t id, enum sub sub)
 {
-    return set_times(tx, id, sub, cache_tx_now(tx));
+    if (find_touched(tx, id, sub))
+        return 0;
+    struct touched *all = tx_room(tx, tx->touched, tx->touched_n, &tx->touched_cap, sizeof *all);
+    if (!all)
+        return -ENOMEM;
+    tx->touched = all;
+    all[tx->touched_n++] = (struct touched){.mailbox = id, .sub = sub};
+    return 0;
+}
+
+int mailbox_write_times(struct cache_tx *tx)
+{
+    int err = 0;
+    for (size_t i = 0; i < tx->touched_n && !err; i++) {
+        err = set_times(tx, tx->touched[i].mailbox, tx->touched[i].sub, cache_tx_now(tx));
+        /* The mailbox itself went in the same change. */
+        if (err == -ENOENT)
+            err = 0;
+    }
+    tx->touched_n = 0;
+    return err;
 }
 
 int mailbox_set_mtime(cache_tx *tx, int64_t id, enum sub sub, int64_t mtime_ns)
 {
     int err = set_times(tx, id, sub, mtime_ns);
-    if (!err)
-        cache_tx_event(
-            tx, &(struct cache_event){.kind = CACHE_ATTRIBUTES, .mailbox = id, .ino = ino_dir(id, sub)});
-    return err;
+    if (err)
+        return err;
+    struct touched *t = find_touched(tx, id, sub);
+    if (t)
+        *t = tx->touched[--tx->touched_n];
+    cache_tx_event(tx,
+                   &(struct cache_event){.kind = CACHE_ATTRIBUTES, .mailbox = id, .ino = ino_dir(id, sub)});
+    return 0;
 }
 
 int mailbox_mtime(cache_rd *rd, int64_t id, enum sub sub, int64_t *ret)
@@ -364,8 +398,7 @@ static int place_changed(cache_tx *tx, const struct mailbox *before, bool was, c
         err = mailbox_touch(tx, before->parent, SUB_BOX);
     if (!err && is && !(was && before->parent == now->parent))
         err = mailbox_touch(tx, now->parent, SUB_BOX);
-    /* The directory above may be on its way out in the same change: its time is then nobody's. */
-    return err == -ENOENT ? 0 : err;
+    return err;
 }
 
 static int announce_difference(cache_tx *tx, const struct mailbox *before, const struct mailbox *now)

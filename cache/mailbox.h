@@ -63,7 +63,7 @@ int mailbox_put_token(cache_tx *tx, const struct mailbox *m);
 /* Removes the row. Its messages must be gone: -ENOTEMPTY. */
 int mailbox_forget(cache_tx *tx, int64_t id);
 
-/* Times of one of its directories: a visible change happened. Also done by message_put. */
+/* A visible change happened in one of its directories: its time moves on at the end of the change. Also done by message_put. */
 int mailbox_touch(cache_tx *tx, int64_t id, enum sub sub);
 /* -ENOENT; id 0 with SUB_BOX is the root, which has no row (0 when nothing was ever touched). */
 int mailbox_mtime(cache_rd *rd, int64_t id, enum sub sub, int64_t *ret);

@@ -413,16 +413,17 @@ int message_new_wanted(cache_tx *tx, int64_t mailbox, flags_t flags, int64_t dat
                         .wire_size = size,
                         .date_s = date_s,
                         .zone_min = zone_min};
+    bool keywords = flags & ~FLAGS_SYSTEM;
     struct maildir_letters letters;
     char base[MAILDIR_NAME_MAX + 1];
     int64_t id = next_id(tx);
     if (id < 0)
         return (int)id;
     int err = maildir_fresh(seconds_of(&m), id, cache_host(tx->rd.cache), base);
-    if (!err)
+    if (!err && keywords)
         err = mailbox_letters_for(tx, mailbox, flags, &letters);
     if (!err)
-        err = maildir_rename(base, flags, &letters, m.sub == SUB_CUR, m.name);
+        err = maildir_rename(base, flags, keywords ? &letters : NULL, m.sub == SUB_CUR, m.name);
     if (!err)
         err = message_put(tx, &m);
     if (!err)

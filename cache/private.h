@@ -52,7 +52,13 @@ void body_store_close(struct cache *c);
 int work_open_table(struct cache *c);
 void work_close_table(struct cache *c);
 
-/* A change under way, on the writer's thread. */
+/* A directory whose time moves on at the end of a change. */
+struct touched {
+    int64_t mailbox;
+    enum sub sub;
+};
+
+/* A change under way. */
 struct cache_tx {
     struct cache_rd rd;
     enum cache_origin origin;
@@ -62,6 +68,8 @@ struct cache_tx {
 
     struct cache_event *event;
     size_t events, events_cap;
+    struct touched *touched; /* of the running change */
+    size_t touched_n, touched_cap;
     int64_t *workless; /* rows that are forgotten: their work files go after the commit */
     size_t workless_n, workless_cap;
 };
@@ -79,6 +87,11 @@ int schema_migrate(struct cache_rd *rd, int to);
 int keyword_load(struct cache_rd *rd, struct keywords *k, unsigned *ret_n);
 int keyword_store(struct cache_rd *rd, struct keywords *k, unsigned from, unsigned *ret_n);
 
+/* An array with room for one more element, or NULL: then the change fails. */
+void *tx_room(struct cache_tx *tx, void *array, size_t n, size_t *cap, size_t size);
+
+/* mailbox.c: writes the times of the directories that were touched. */
+int mailbox_write_times(struct cache_tx *tx);
 /* mailbox.c: the latest time of any directory, from which the tree's clock goes on. */
 int mailbox_last_mtime(struct cache_rd *rd, int64_t *ret);
 

@@ -41,7 +41,7 @@ static const char *const step[] = {
     " mtime_tmp INTEGER NOT NULL, mtime_new INTEGER NOT NULL, mtime_cur INTEGER NOT NULL,"
     " mtime_box INTEGER NOT NULL) STRICT;"
     "CREATE UNIQUE INDEX mailbox_place ON mailbox (parent, name) WHERE removed = 0;"
-    "CREATE INDEX mailbox_remote ON mailbox (remote) WHERE remote IS NOT NULL;"
+    "CREATE INDEX mailbox_remote ON mailbox (remote, removed) WHERE remote IS NOT NULL;"
 
     "CREATE TABLE letter ("
     " mailbox INTEGER NOT NULL REFERENCES mailbox (id) ON DELETE CASCADE,"

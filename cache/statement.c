@@ -1,5 +1,6 @@
 #include "statement.h"
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,6 +61,12 @@ int connection_run(struct cache_rd *rd, const char *sql)
     return connection_errno(sqlite3_exec(rd->db, sql, NULL, NULL, NULL));
 }
 
+/* SQLite's statistics of memory cost every allocation a lock that all connections share. */
+static void configure_library(void)
+{
+    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
 static int configure(struct cache_rd *rd)
 {
     sqlite3_extended_result_codes(rd->db, 1);
@@ -74,6 +81,8 @@ static int configure(struct cache_rd *rd)
 
 int connection_open(struct cache *c, const char *path, int flags, struct cache_rd *ret)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, configure_library);
     *ret = (struct cache_rd){.cache = c};
     int rc = sqlite3_open_v2(path, &ret->db, flags | SQLITE_OPEN_NOMUTEX, NULL);
     int err = rc == SQLITE_OK ? configure(ret) : connection_errno(rc);

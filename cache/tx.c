@@ -33,7 +33,7 @@ int64_t cache_tx_now(cache_tx *tx)
 
 /* The array with room for one more element, or NULL. One that cannot grow fails the change: a listener must
  * never miss an event of a commit. */
-static void *with_room(struct cache_tx *tx, void *array, size_t n, size_t *cap, size_t size)
+void *tx_room(struct cache_tx *tx, void *array, size_t n, size_t *cap, size_t size)
 {
     if (n < *cap)
         return array;
@@ -48,7 +48,7 @@ static void *with_room(struct cache_tx *tx, void *array, size_t n, size_t *cap, 
 
 void cache_tx_event(cache_tx *tx, const struct cache_event *event)
 {
-    struct cache_event *all = with_room(tx, tx->event, tx->events, &tx->events_cap, sizeof *all);
+    struct cache_event *all = tx_room(tx, tx->event, tx->events, &tx->events_cap, sizeof *all);
     if (!all)
         return;
     tx->event = all;
@@ -59,7 +59,7 @@ void cache_tx_event(cache_tx *tx, const struct cache_event *event)
 
 void tx_remove_work(struct cache_tx *tx, int64_t message)
 {
-    int64_t *all = with_room(tx, tx->workless, tx->workless_n, &tx->workless_cap, sizeof *all);
+    int64_t *all = tx_room(tx, tx->workless, tx->workless_n, &tx->workless_cap, sizeof *all);
     if (!all)
         return;
     tx->workless = all;

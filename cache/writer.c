@@ -1,25 +1,30 @@
 /*
- * The one writer: a thread that owns the only connection that can write, and commits for everybody.
+ * The one writer: the only connection that can write, and who may use it.
  *
- *   callers      queue a request that lies on their own stack, and sleep on its semaphore
- *   the writer   takes all that wait as one group:  BEGIN IMMEDIATE
- *                each request's change in turn:       SAVEPOINT, change(), RELEASE - or ROLLBACK TO, for that
- * one alone COMMIT then the events go to the listeners, work files of forgotten rows go, and the callers
- * wake.
+ * Being the writer is a role that one thread has at a time (`busy`). A caller that finds nobody in it and
+ * nobody waiting takes it for the length of its own change: no other thread has to wake up, which would cost
+ * more than the change. All others queue a request that lies on their own stack, and sleep on its semaphore;
+ * the writer's thread takes them all as one group.
+ *
+ *     a group:             BEGIN IMMEDIATE
+ *     each change in turn: SAVEPOINT, change(), RELEASE - or ROLLBACK TO, for that one alone
+ *                          COMMIT
+ *     then the events go to the listeners, work files of forgotten rows go, and the callers wake.
  *
  * While one group commits, the next one gathers: a burst of callers shares the price of a commit, and a lone
- * one waits for nobody.
+ * one waits for nobody. Whoever leaves the role while others wait wakes the thread; callers never overtake
+ * those who wait.
  *
  * Durability. Commits run with synchronous = NORMAL: they are in the page cache, in order, and a crash of the
  * process loses nothing. A group in which somebody asked for CACHE_NOW runs with FULL instead, so that SQLite
  * syncs the log before the commit is valid, and a failing disk means that nothing of it happened. The log is
- * one file, so that sync covers every commit before. What nobody asked for is synced by the writer itself
- * before it is a second old, by the log file's own xSync.
+ * one file, so that sync covers every commit before. What nobody asked for is synced by the thread before it
+ * is a second old, by the log file's own xSync.
  *
  * A full disk can make SQLite roll back the whole transaction from within a change. The group is over then:
  * its members all get that error, for none of it happened.
  *
- * The log goes back into the database here too, after the callers were woken, once it has CHECKPOINT_PAGES.
+ * The thread also puts the log back into the database, once it has CHECKPOINT_PAGES.
  */
 #include "private.h"
 #include <errno.h>
@@ -49,11 +54,15 @@ struct writer {
     pthread_t thread;
 
     pthread_mutex_t lock;
-    pthread_cond_t wake;
-    struct request *first, **last; /* protected by lock: who waits, in order */
-    bool stop;                     /* protected by lock */
+    pthread_cond_t wake; /* the thread's */
+    /* Protected by lock. */
+    struct request *first, **last; /* who waits, in order */
+    bool busy;                     /* somebody is the writer, ... */
+    pthread_t holder;              /* ... this thread */
+    bool timed;                    /* the thread sleeps until the next sync is due */
+    bool stop;
 
-    /* The thread's own from here on. */
+    /* The writer's, whoever it is; to be looked at by others with the lock held and while not busy. */
     struct cache_tx tx;
     int64_t unsynced_ms; /* clock_boot_ms of the oldest commit that may not be on disk; 0: all is */
     bool full;           /* PRAGMA synchronous is FULL */
@@ -92,9 +101,18 @@ static int sync_log(struct writer *w)
     return connection_errno(rc);
 }
 
+/* How long the last commits may still wait for their sync; -1: all is on disk. */
+static int64_t sync_due_ms(const struct writer *w)
+{
+    if (!w->unsynced_ms)
+        return -1;
+    int64_t left_ms = w->unsynced_ms + SYNC_AFTER_MS - clock_boot_ms();
+    return left_ms > 0 ? left_ms : 0;
+}
+
 static void sync_if_due(struct writer *w)
 {
-    if (!w->unsynced_ms || clock_boot_ms() - w->unsynced_ms < SYNC_AFTER_MS)
+    if (sync_due_ms(w) != 0)
         return;
     int err = sync_log(w);
     if (err) {
@@ -145,9 +163,11 @@ static int run_change(struct cache_tx *tx, struct request *r)
         return err;
     tx->origin = r->origin;
     tx->err = 0;
+    tx->touched_n = 0;
     r->result = r->change(tx, r->arg);
-    if (r->result >= 0 && tx->err)
-        r->result = tx->err;
+    int late = r->result < 0 ? 0 : tx->err ? tx->err : mailbox_write_times(tx);
+    if (late)
+        r->result = late;
     if (sqlite3_get_autocommit(tx->rd.db))
         return r->result < 0 ? r->result : -EIO;
     if (r->result >= 0)
@@ -192,16 +212,6 @@ static void announce(struct cache *c, struct cache_tx *tx)
     }
 }
 
-static void wake_callers(struct request *group, int err)
-{
-    for (struct request *r = group, *next; r; r = next) {
-        next = r->next; /* r is gone with its caller once it is woken */
-        if (err && r->result >= 0)
-            r->result = err;
-        sem_post(&r->done);
-    }
-}
-
 static int run_group(struct writer *w, struct request *group, bool full)
 {
     int err = begin_group(w, full);
@@ -210,6 +220,7 @@ static int run_group(struct writer *w, struct request *group, bool full)
     return err ? err : commit_group(w);
 }
 
+/* Carries out a group, and sets its results. */
 static void serve(struct writer *w, struct request *group)
 {
     static const char sql_rollback[] = "ROLLBACK";
@@ -223,65 +234,106 @@ static void serve(struct writer *w, struct request *group)
     } else if (!sqlite3_get_autocommit(w->tx.rd.db)) {
         statement_do(&w->tx.rd, sql_rollback);
     }
-    wake_callers(group, err);
-}
-
-static void wait_for_work(struct writer *w)
-{
-    if (!w->unsynced_ms) {
-        pthread_cond_wait(&w->wake, &w->lock);
-        return;
+    for (struct request *r = group; r && err; r = r->next) {
+        if (r->result >= 0)
+            r->result = err;
     }
-    int64_t left_ms = w->unsynced_ms + SYNC_AFTER_MS - clock_boot_ms();
-    if (left_ms < 1)
-        left_ms = 1;
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += left_ms * 1000000;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
-    pthread_cond_timedwait(&w->wake, &w->lock, &until);
 }
 
-/* All that wait, or NULL when it was the time that ended the wait. false at the end, when nobody waits any
- * more. */
-static bool next_group(struct writer *w, struct request **ret)
+static void wake_callers(struct request *group)
+{
+    for (struct request *r = group, *next; r; r = next) {
+        next = r->next; /* r is gone with its caller once it is woken */
+        sem_post(&r->done);
+    }
+}
+
+/* ---- the role ---- */
+
+static void take_role(struct writer *w)
+{
+    w->busy = true;
+    w->holder = pthread_self();
+}
+
+/* A caller leaves the role. Is there something for the thread? It finds out by itself when it sleeps with a
+ * time set. */
+static void leave_role(struct writer *w)
 {
     pthread_mutex_lock(&w->lock);
-    if (!w->first && !w->stop)
-        wait_for_work(w);
-    struct request *group = w->first;
-    bool on = group || !w->stop;
-    w->first = NULL;
-    w->last = &w->first;
+    w->busy = false;
+    bool wake = w->first || w->log_pages >= CHECKPOINT_PAGES || (w->unsynced_ms && !w->timed);
     pthread_mutex_unlock(&w->lock);
-    *ret = group;
-    return on;
+    if (wake)
+        pthread_cond_signal(&w->wake);
+}
+
+static void wait_ms(struct writer *w, int64_t ms)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += (ms + 1) * 1000000;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    w->timed = true;
+    pthread_cond_timedwait(&w->wake, &w->lock, &until);
+    w->timed = false;
+}
+
+/* Sleeps until there is something to do and the role is free; with the lock held. false when it is time to
+ * end. */
+static bool wait_for_work(struct writer *w)
+{
+    for (;;) {
+        int64_t due_ms = w->busy ? -1 : sync_due_ms(w);
+        if (!w->busy && (w->first || due_ms == 0 || w->log_pages >= CHECKPOINT_PAGES))
+            return true;
+        if (!w->busy && w->stop)
+            return false;
+        if (due_ms < 0)
+            pthread_cond_wait(&w->wake, &w->lock);
+        else
+            wait_ms(w, due_ms);
+    }
 }
 
 static void *writer_main(void *arg)
 {
     struct writer *w = arg;
-    struct request *group;
     pthread_setname_np(pthread_self(), "mm-writer");
-    while (next_group(w, &group)) {
+    pthread_mutex_lock(&w->lock);
+    while (wait_for_work(w)) {
+        struct request *group = w->first;
+        w->first = NULL;
+        w->last = &w->first;
+        take_role(w);
+        pthread_mutex_unlock(&w->lock);
         if (group)
             serve(w, group);
+        wake_callers(group);
         sync_if_due(w);
         checkpoint(w);
+        pthread_mutex_lock(&w->lock);
+        w->busy = false;
     }
+    pthread_mutex_unlock(&w->lock);
     return NULL;
 }
 
-static void enqueue(struct writer *w, struct request *r)
+/* Joins the queue, with the lock held, and sleeps until it is done. */
+static void queue_up(struct writer *w, struct request *r)
 {
-    pthread_mutex_lock(&w->lock);
-    bool idle = !w->first;
+    sem_init(&r->done, 0, 0);
     *w->last = r;
     w->last = &r->next;
+    /* Who is busy looks at the queue on leaving. */
+    bool wake = !w->busy;
     pthread_mutex_unlock(&w->lock);
-    if (idle)
+    if (wake)
         pthread_cond_signal(&w->wake);
+    while (sem_wait(&r->done) && errno == EINTR)
+        ;
+    sem_destroy(&r->done);
 }
 
 int cache_write(struct cache *c, enum cache_origin origin, enum cache_durability durability,
@@ -290,14 +342,20 @@ int cache_write(struct cache *c, enum cache_origin origin, enum cache_durability
     struct writer *w = c->writer;
     if (!c->writing)
         return -EROFS;
-    if (pthread_equal(pthread_self(), w->thread))
-        return -EDEADLK;
     struct request r = {.change = change, .arg = arg, .origin = origin, .durability = durability};
-    sem_init(&r.done, 0, 0);
-    enqueue(w, &r);
-    while (sem_wait(&r.done) && errno == EINTR)
-        ;
-    sem_destroy(&r.done);
+    pthread_mutex_lock(&w->lock);
+    if (w->busy && pthread_equal(w->holder, pthread_self())) {
+        pthread_mutex_unlock(&w->lock);
+        return -EDEADLK;
+    }
+    if (w->busy || w->first) {
+        queue_up(w, &r);
+        return r.result;
+    }
+    take_role(w);
+    pthread_mutex_unlock(&w->lock);
+    serve(w, &r);
+    leave_role(w);
     return r.result;
 }
 
@@ -334,6 +392,7 @@ void writer_free(struct writer *w)
         return;
     connection_close(&w->tx.rd);
     free(w->tx.event);
+    free(w->tx.touched);
     free(w->tx.workless);
     free(w);
 }
