@@ -1,0 +1,222 @@
+/*
+ * The content behind an open file: from the store, copied on the first write, accounted for in the row.
+ *
+ * While a record has a writer its row cannot be settled (work.h), so that its state can only change by what is done here. The order
+ * at the first write is: work file complete, row WRITING, and only then the content behind the descriptor is exchanged
+ * and written to: whenever the power goes, either the old or the new content is whole.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+#include "body.h"
+#include "files.h"
+#include "own.h"
+#include "work.h"
+
+static int read_row(struct files *t, int64_t id, struct message *ret)
+{
+    cache_rd *rd = cache_reader(files_cache(t));
+    return rd ? message_get(rd, id, ret) : -EIO;
+}
+
+static int64_t stat_mtime_ns(const struct stat *st)
+{
+    return st->st_mtim.tv_sec * (int64_t)1000000000 + st->st_mtim.tv_nsec;
+}
+
+/* Puts fd behind the record's number; fd is used up. */
+static int install(struct open_file *f, int fd, const struct message *m)
+{
+    if (f->fd < 0) {
+        f->fd = fd;
+    } else {
+        int r = dup3(fd, f->fd, O_CLOEXEC) < 0 ? -errno : 0;
+        close(fd);
+        if (r < 0)
+            return r;
+    }
+    f->has_hash = m->state == MESSAGE_PRESENT && m->has_hash;
+    memcpy(f->hash, m->hash, sizeof(f->hash));
+    return 0;
+}
+
+/* Is what is behind fd what the row says? Work files of earlier writers turn into bodies without a change. */
+static bool is_current(const struct open_file *f, const struct message *m)
+{
+    if (f->fd < 0)
+        return false;
+    if (m->state == MESSAGE_GONE || atomic_load(&f->writing))
+        return true;
+    if (m->state == MESSAGE_WRITING)
+        return !f->has_hash && f->writers == 0;
+    struct stat st;
+    if (!f->has_hash)
+        return fstat(f->fd, &st) == 0 && st.st_size == m->size;
+    return memcmp(f->hash, m->hash, sizeof(f->hash)) == 0;
+}
+
+static int open_row(struct files *t, struct open_file *f, const struct message *m)
+{
+    struct cache *c = files_cache(t);
+    if (m->state != MESSAGE_PRESENT && m->state != MESSAGE_WRITING)
+        return -ENODEV;
+    bool write = m->state == MESSAGE_WRITING && f->writers > 0;
+    int fd = m->state == MESSAGE_PRESENT ? body_open(c, m) : work_open(c, m->id, write ? O_RDWR : O_RDONLY);
+    if (fd < 0)
+        return fd;
+    int r = install(f, fd, m);
+    if (r == 0 && write)
+        atomic_store(&f->writing, true);
+    return r;
+}
+
+int content_open(struct files *t, struct open_file *f)
+{
+    struct message m;
+    int r = -EIO;
+    /* A reader can meet the moment in which the row is settled, between reading it and opening the work file. */
+    for (int i = 0; i < 3; i++) {
+        r = read_row(t, f->id, &m);
+        if (r == -ENOENT)
+            return f->fd >= 0 ? 0 : -ENODEV;
+        if (r < 0)
+            return r;
+        if (is_current(f, &m))
+            return 0;
+        r = open_row(t, f, &m);
+        if (r != -ENOENT || m.state != MESSAGE_WRITING)
+            return r;
+    }
+    return -EIO;
+}
+
+int content_create(struct files *t, struct open_file *f)
+{
+    int fd = work_create(files_cache(t), f->id);
+    if (fd < 0)
+        return fd;
+    f->fd = fd;
+    f->unsynced_name = true;
+    atomic_store(&f->writing, true);
+    return 0;
+}
+
+static int begin_edit_change(cache_tx *tx, void *arg)
+{
+    return mail_begin_edit(tx, *(const int64_t *)arg);
+}
+
+/* Of a file without a name: nobody but those who have it open is to see what is written. */
+static int private_copy(struct cache *c, int from, bool keep)
+{
+    int fd = openat(cache_dirfd(c), "work", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return -errno;
+    int r = keep ? io_copy(from, fd) : 0;
+    if (r < 0) {
+        close(fd);
+        return r;
+    }
+    return fd;
+}
+
+/* The work file, ready to be written to, and the row WRITING. */
+static int part_from_store(struct files *t, struct open_file *f, struct message *m, bool keep)
+{
+    struct cache *c = files_cache(t);
+    if (m->state == MESSAGE_WRITING)
+        return work_open(c, m->id, O_RDWR);
+    int fd = work_from_body(c, m, keep);
+    if (fd < 0)
+        return fd;
+    int r = own_write(c, CACHE_SOON, begin_edit_change, &f->id);
+    if (r < 0) {
+        close(fd);
+        work_remove(c, f->id);
+        return r;
+    }
+    f->unsynced_name = true;
+    m->state = MESSAGE_WRITING;
+    return fd;
+}
+
+int content_begin_write(struct files *t, struct open_file *f, bool keep)
+{
+    struct message m = {.id = f->id, .state = MESSAGE_GONE};
+    if (atomic_load(&f->writing))
+        return keep || ftruncate(f->fd, 0) == 0 ? 0 : -errno;
+    int r = read_row(t, f->id, &m);
+    if (r < 0 && r != -ENOENT)
+        return r;
+    int fd = m.state == MESSAGE_GONE ? private_copy(files_cache(t), f->fd, keep) : part_from_store(t, f, &m, keep);
+    if (fd < 0)
+        return fd == -ENOENT ? -ESTALE : fd;
+    r = install(f, fd, &m);
+    if (r < 0)
+        return r;
+    atomic_store(&f->changed, true);
+    atomic_store(&f->writing, true);
+    return keep || ftruncate(f->fd, 0) == 0 ? 0 : -errno;
+}
+
+struct written {
+    int64_t id, size, mtime_ns;
+};
+
+static int written_change(cache_tx *tx, void *arg)
+{
+    const struct written *w = arg;
+    return mail_store_written(tx, w->id, w->size, w->mtime_ns);
+}
+
+static int sync_content(struct files *t, struct open_file *f)
+{
+    if (fdatasync(f->fd) < 0)
+        return -errno;
+    if (!f->unsynced_name)
+        return 0;
+    int r = io_fsync_dir(cache_dirfd(files_cache(t)), "work");
+    if (r == 0)
+        f->unsynced_name = false;
+    return r;
+}
+
+int content_store(struct files *t, struct open_file *f, bool sync)
+{
+    struct stat st;
+    if (!atomic_load(&f->writing) || !atomic_exchange(&f->changed, false))
+        return 0;
+    int r = sync ? sync_content(t, f) : 0;
+    if (r == 0 && fstat(f->fd, &st) < 0)
+        r = -errno;
+    if (r == 0) {
+        struct written w = {.id = f->id, .size = st.st_size, .mtime_ns = stat_mtime_ns(&st)};
+        r = own_write(files_cache(t), sync ? CACHE_NOW : CACHE_SOON, written_change, &w);
+    }
+    if (r < 0)
+        atomic_store(&f->changed, true);
+    return r;
+}
+
+int content_end_write(struct files *t, struct open_file *f)
+{
+    struct stat st;
+    bool announce = f->writers == 1 && atomic_load(&f->writing);
+    int r = announce && fstat(f->fd, &st) < 0 ? -errno : 0;
+    files_writer_end(t, f);
+    if (!announce || r < 0)
+        return r;
+    /* Only now: an engine that hears of it while there is a writer would look, and go away again. */
+    struct written w = {.id = f->id, .size = st.st_size, .mtime_ns = stat_mtime_ns(&st)};
+    atomic_store(&f->changed, false);
+    return own_write(files_cache(t), CACHE_SOON, written_change, &w);
+}
+
+int content_sync_work(struct cache *c, int64_t id)
+{
+    CLEANUP(io_close) int fd = work_open(c, id, O_RDONLY);
+    if (fd < 0)
+        return fd == -ENOENT ? 0 : fd;
+    return fdatasync(fd) < 0 ? -errno : io_fsync_dir(cache_dirfd(c), "work");
+}

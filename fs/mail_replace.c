@@ -1,0 +1,166 @@
+/*
+ * Replacement: one row's content takes the place of another one's (case 12).
+ *
+ * Editors never change a message, they make a new file under its name: vim and emacs rename the old one to `x~` and
+ * create `x`, sed -i and rsync rename a temporary file over it. For the server all of that is one message with new content. The
+ * old row becomes GONE with `after` set to its heir, so that the server's copy is expunged only once the new one is
+ * there, and the heir takes over INTERNALDATE and flags.
+ *
+ * Saving twice before the server has seen the first version makes a chain, old <- first <- second. It is kept short: whoever waited
+ * for a row that itself is removed and not known to the server waits for that row's heir instead.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include "base_state.h"
+#include "clock.h"
+#include "mail.h"
+
+static int has_base(cache_rd *rd, int64_t id, bool *ret)
+{
+    struct base_state b;
+    int r = base_of_message(rd, id, &b);
+    if (r < 0 && r != -ENOENT)
+        return r;
+    *ret = r == 0;
+    return 0;
+}
+
+int mail_is_kept(cache_rd *rd, const struct message *m, bool *ret)
+{
+    bool based;
+    int r = has_base(rd, m->id, &based);
+    if (r == 0)
+        *ret = based || (m->sub != SUB_TMP && !m->scratch && m->has_hash);
+    return r;
+}
+
+struct waiting {
+    int64_t for_id;
+    int64_t found[32];
+    unsigned n;
+};
+
+static int collect_waiting(void *arg, const struct message *m)
+{
+    struct waiting *w = arg;
+    if (m->after != w->for_id)
+        return 0;
+    w->found[w->n++] = m->id;
+    return w->n == sizeof(w->found) / sizeof(w->found[0]);
+}
+
+static int wait_for_another(cache_tx *tx, int64_t id, int64_t after)
+{
+    struct message m;
+    int r = message_get(cache_tx_rd(tx), id, &m);
+    if (r < 0)
+        return r;
+    m.after = after;
+    return message_put(tx, &m);
+}
+
+/* Those that wait for `gone` wait for `after` from now on. Without an heir nothing is to be done: nobody waits for a row
+ * that is GONE. */
+static int pass_on_waiting(cache_tx *tx, int64_t gone, int64_t after)
+{
+    for (;;) {
+        struct waiting w = {.for_id = gone};
+        int r = message_each_gone(cache_tx_rd(tx), collect_waiting, &w);
+        if (r < 0)
+            return r;
+        for (unsigned i = 0; i < w.n; i++) {
+            int err = wait_for_another(tx, w.found[i], after);
+            if (err < 0)
+                return err;
+        }
+        if (r == 0)
+            return 0;
+    }
+}
+
+/* The heir is the same message to its readers: it keeps when that arrived, and what they marked it with. */
+static int inherit(cache_tx *tx, const struct message *old, struct message *heir)
+{
+    bool based = false;
+    int r = heir->id ? has_base(cache_tx_rd(tx), heir->id, &based) : 0;
+    if (r < 0)
+        return r;
+    if (!based && old->date_s) {
+        heir->date_s = old->date_s;
+        heir->zone_min = old->zone_min;
+    }
+    heir->flags = old->flags;
+    return 0;
+}
+
+static enum mail_fate fate_of(const struct message *m, bool kept)
+{
+    if (!kept)
+        return MAIL_FATE_FORGET;
+    return m->state == MESSAGE_WRITING ? MAIL_FATE_DROP : MAIL_FATE_NONE;
+}
+
+int mail_supersede(cache_tx *tx, struct message *old, struct message *heir, struct mail_left *ret_left)
+{
+    cache_rd *rd = cache_tx_rd(tx);
+    bool kept = false, based = false;
+    int r = mail_is_kept(rd, old, &kept);
+    if (r == 0)
+        r = has_base(rd, old->id, &based);
+    if (r == 0 && heir && (based || (!old->scratch && old->sub != SUB_TMP)))
+        r = inherit(tx, old, heir);
+    if (r < 0)
+        return r;
+    struct mail_left left = {.id = old->id, .fate = fate_of(old, kept)};
+    old->state = MESSAGE_GONE;
+    old->gone_at = clock_now_ns() / 1000000000;
+    old->after = heir && kept ? heir->id : 0;
+    if (heir && old->scratch) /* a backup: who restores it wants it by its own name */
+        memcpy(old->name, heir->name, sizeof(old->name));
+    r = message_put(tx, old);
+    if (r == 0 && !based && heir)
+        r = pass_on_waiting(tx, old->id, heir->id);
+    if (r == 0)
+        *ret_left = left;
+    return r;
+}
+
+int mail_bury_base(cache_tx *tx, const struct message *m, const struct message *heir)
+{
+    bool based;
+    int r = has_base(cache_tx_rd(tx), m->id, &based);
+    if (r < 0 || !based)
+        return r;
+    struct message tomb = *m;
+    tomb.id = 0;
+    tomb.state = MESSAGE_GONE;
+    tomb.links = 0;
+    tomb.after = heir ? heir->id : 0;
+    tomb.gone_at = clock_now_ns() / 1000000000;
+    tomb.dirty = true;
+    if (heir)
+        memcpy(tomb.name, heir->name, sizeof(tomb.name));
+    r = message_put(tx, &tomb);
+    return r < 0 ? r : base_give(tx, m->id, tomb.id);
+}
+
+int mail_replace_backup(cache_tx *tx, struct message *m)
+{
+    char backup[sizeof(m->name) + 1];
+    struct message old;
+    bool based;
+    snprintf(backup, sizeof(backup), "%s~", m->name);
+    if (m->scratch || m->sub == SUB_TMP || strlen(backup) >= sizeof(m->name))
+        return 0;
+    int r = message_find(cache_tx_rd(tx), m->mailbox, m->sub, backup, &old);
+    if (r < 0)
+        return r == -ENOENT ? 0 : r;
+    r = has_base(cache_tx_rd(tx), old.id, &based);
+    if (r < 0 || !based || old.id == m->id)
+        return r;
+    r = inherit(tx, &old, m);
+    if (r == 0)
+        r = mail_bury_base(tx, &old, m);
+    return r < 0 ? r : message_put(tx, m);
+}

@@ -1,0 +1,105 @@
+#include "mountpoint.h"
+#include <dirent.h>
+#include <errno.h>
+#include <mntent.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <spawn.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "io.h"
+#include "log.h"
+
+extern char **environ;
+
+static int run(const char *const argv[])
+{
+    pid_t pid;
+    int status, r = posix_spawnp(&pid, argv[0], NULL, NULL, (char *const *)argv, environ);
+    if (r)
+        return -r;
+    while (waitpid(pid, &status, 0) < 0) {
+        if (errno != EINTR)
+            return -errno;
+    }
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EIO;
+}
+
+static int unmount_stale(const char *path)
+{
+    if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) == 0)
+        return 0;
+    const char *const argv[] = {"fusermount3", "-u", "-z", "-q", path, NULL};
+    return run(argv);
+}
+
+/* Is something of ours mounted exactly there, and alive? */
+static bool is_our_mount(const char *path)
+{
+    char *real = realpath(path, NULL);
+    FILE *table = setmntent("/proc/self/mounts", "r");
+    bool found = false;
+    struct mntent *m;
+    while (real && table && !found && (m = getmntent(table)))
+        found = strcmp(m->mnt_dir, real) == 0 && strcmp(m->mnt_type, "fuse.mailmount") == 0;
+    if (table)
+        endmntent(table);
+    free(real);
+    return found;
+}
+
+static int is_empty(const char *path)
+{
+    DIR *d = opendir(path);
+    if (!d)
+        return -errno;
+    bool empty = true;
+    errno = 0;
+    for (const struct dirent *e; empty && (e = readdir(d));)
+        empty = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0;
+    int r = errno ? -errno : empty;
+    closedir(d);
+    return r;
+}
+
+static int check_directory(const char *path, struct fault *f)
+{
+    struct stat st;
+    if (stat(path, &st) < 0)
+        return fault_set(f, FAULT_CREATE, -errno, "%s: %s (make the directory first)", path, strerror(errno));
+    if (!S_ISDIR(st.st_mode))
+        return fault_set(f, FAULT_CREATE, -ENOTDIR, "%s: not a directory", path);
+    if (is_our_mount(path))
+        return fault_set(f, FAULT_CREATE, -EBUSY, "%s: in use, an account is mounted there", path);
+    int empty = is_empty(path);
+    if (empty < 0)
+        return fault_set(f, FAULT_CREATE, empty, "%s: %s", path, strerror(-empty));
+    return empty ? 0
+                 : fault_set(f, FAULT_CREATE, -ENOTEMPTY, "%s: not empty (choose an empty directory)", path);
+}
+
+int mountpoint_prepare(const char *path, struct fault *f)
+{
+    struct stat st;
+    if (stat(path, &st) < 0 && errno == ENOTCONN) {
+        int r = unmount_stale(path);
+        if (r < 0)
+            return fault_set(f, FAULT_CREATE, r, "%s: a mount that has died is there, and stays (unmount it)", path);
+        log_info("unmounted what a daemon that was killed had left at the mount point");
+    }
+    return check_directory(path, f);
+}
+
+int mountpoint_explain_failure(const char *path, struct fault *f)
+{
+    if (access("/dev/fuse", F_OK) < 0)
+        return fault_set(f, FAULT_UNAVAILABLE, -ENODEV, "%s: no /dev/fuse (modprobe fuse)", path);
+    const char *const argv[] = {"fusermount3", "--version", NULL};
+    if (geteuid() != 0 && run(argv) == -ENOENT)
+        return fault_set(f, FAULT_CREATE, -ENOENT, "%s: fusermount3 is missing (install fuse3)", path);
+    return fault_set(f, FAULT_CREATE, -EPERM, "%s: cannot be mounted on (see the line above)", path);
+}

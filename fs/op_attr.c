@@ -1,0 +1,127 @@
+/* getattr, setattr, statfs. */
+#include <errno.h>
+#include <sys/statvfs.h>
+#include <time.h>
+#include <unistd.h>
+#include "files.h"
+#include "own.h"
+
+#define TO_SET_TIMES (FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW)
+
+static void reply_attr(fuse_req_t req, fuse_ino_t ino)
+{
+    struct stat st;
+    double timeout;
+    int r = attr_get(fs_of(req), ino, &st, &timeout);
+    if (r < 0)
+        reply_err(req, r);
+    else
+        fuse_reply_attr(req, &st, timeout);
+}
+
+void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    if (ino_is_local(ino))
+        local_getattr(fs_of(req)->local, req, ino, fi);
+    else
+        reply_attr(req, ino);
+}
+
+static int truncate_claimed(struct files *t, struct open_file *f, off_t size)
+{
+    int r = size > 0 ? content_open(t, f) : 0;
+    if (r == 0)
+        r = content_begin_write(t, f, size > 0);
+    if (r == 0 && ftruncate(f->fd, size) < 0)
+        r = -errno;
+    if (r == 0)
+        atomic_store(&f->changed, true);
+    return r;
+}
+
+/* truncate and ftruncate: a writer for this one moment, who leaves the row up to date if it is the only one. */
+static int set_size(struct fs *fs, int64_t id, off_t size)
+{
+    struct open_file *f = files_enter(fs->files, id);
+    if (!f)
+        return -ENOMEM;
+    files_writer_begin(fs->files, f);
+    int r = truncate_claimed(fs->files, f, size);
+    int end = content_end_write(fs->files, f);
+    files_yield(fs->files, f);
+    files_leave(fs->files, f);
+    return r == -ENODEV ? -ESTALE : r < 0 ? r : end;
+}
+
+struct time_change {
+    fuse_ino_t ino;
+    int64_t ns;
+};
+
+static int time_of_message(cache_tx *tx, void *arg)
+{
+    const struct time_change *c = arg;
+    return mail_set_time(tx, (int64_t)c->ino, c->ns);
+}
+
+static int time_of_dir(cache_tx *tx, void *arg)
+{
+    const struct time_change *c = arg;
+    return mailbox_set_mtime(tx, ino_mailbox(c->ino), ino_sub(c->ino), c->ns);
+}
+
+static int set_time(struct fs *fs, fuse_ino_t ino, const struct stat *attr, bool now)
+{
+    struct timespec t = attr->st_mtim;
+    if (now)
+        clock_gettime(CLOCK_REALTIME, &t);
+    struct time_change c = {.ino = ino, .ns = t.tv_sec * (int64_t)1000000000 + t.tv_nsec};
+    if (ino_is_dir(ino))
+        return own_write(fs->cache, CACHE_SOON, time_of_dir, &c);
+    /* A file that is being written has its time with its content; the row reads it from there. */
+    int r = files_set_time(fs->files, (int64_t)ino, &t);
+    return r < 0 ? r : own_write(fs->cache, CACHE_SOON, time_of_message, &c);
+}
+
+static int set_attr(struct fs *fs, fuse_ino_t ino, const struct stat *attr, int to_set)
+{
+    if (virtual_is(ino))
+        return -EPERM;
+    bool others = ((to_set & FUSE_SET_ATTR_UID) && attr->st_uid != fs->uid) ||
+                  ((to_set & FUSE_SET_ATTR_GID) && attr->st_gid != fs->gid);
+    if (others)
+        return -EPERM;
+    /* Modes are what they are: cp -p and tar must not fail because of that. */
+    int r = 0;
+    if (to_set & FUSE_SET_ATTR_SIZE)
+        r = ino_is_dir(ino) ? -EISDIR : set_size(fs, (int64_t)ino, attr->st_size);
+    if (r == 0 && (to_set & TO_SET_TIMES))
+        r = set_time(fs, ino, attr, to_set & FUSE_SET_ATTR_MTIME_NOW);
+    return r;
+}
+
+void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, struct fuse_file_info *fi)
+{
+    struct fs *fs = fs_of(req);
+    if (ino_is_local(ino)) {
+        local_setattr(fs->local, req, ino, attr, to_set, fi);
+        return;
+    }
+    int r = set_attr(fs, ino, attr, to_set);
+    if (r < 0)
+        reply_err(req, r);
+    else
+        reply_attr(req, ino);
+}
+
+void op_statfs(fuse_req_t req, fuse_ino_t ino)
+{
+    struct statvfs st;
+    (void)ino;
+    if (fstatvfs(cache_dirfd(fs_of(req)->cache), &st) < 0) {
+        reply_err(req, -errno);
+        return;
+    }
+    st.f_namemax = MAILDIR_NAME_MAX;
+    fuse_reply_statfs(req, &st);
+}

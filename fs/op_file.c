@@ -1,0 +1,349 @@
+/*
+ * Open files: what is behind a handle is in files.h and content.c.
+ *
+ * A failure belongs in open: a body that is not here is fetched there (park.h), and a read can only fail with the disk. Close
+ * is where a written message becomes durable: FLUSH comes for each close(2), before it returns.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "files.h"
+#include "mail_place.h"
+#include "own.h"
+#include "park.h"
+
+struct handle {
+    struct open_file *file;
+    bool writes;
+};
+
+static struct handle *handle_of(const struct fuse_file_info *fi)
+{
+    return (struct handle *)(uintptr_t)fi->fh;
+}
+
+/* The handle takes over the caller's use of the file. Unclaims it. */
+static int make_handle(struct fs *fs, struct open_file *f, bool writes, struct fuse_file_info *fi)
+{
+    struct handle *h = malloc(sizeof(*h));
+    files_yield(fs->files, f);
+    if (!h)
+        return -ENOMEM;
+    *h = (struct handle){.file = f, .writes = writes};
+    fi->fh = (uintptr_t)h;
+    fi->keep_cache = 1;
+    fi->noflush = !writes;
+    return 0;
+}
+
+/* Undoes files_enter and the beginning of writing. */
+static void abandon(struct fs *fs, struct open_file *f, bool writes, bool claimed)
+{
+    if (!claimed)
+        files_claim(fs->files, f);
+    if (writes)
+        content_end_write(fs->files, f);
+    files_yield(fs->files, f);
+    files_leave(fs->files, f);
+}
+
+static void close_handle(struct fs *fs, struct fuse_file_info *fi)
+{
+    struct handle *h = handle_of(fi);
+    abandon(fs, h->file, h->writes, false);
+    free(h);
+}
+
+/* ---- open ---- */
+
+/* The case 92: a mailbox that the server lets nobody write to. */
+static int check_writable(struct fs *fs, int64_t id)
+{
+    struct message m;
+    cache_rd *rd = cache_reader(fs->cache);
+    int r = rd ? message_get(rd, id, &m) : -EIO;
+    if (r < 0 || m.state == MESSAGE_GONE)
+        return r == -ENOENT ? 0 : r; /* open already, by /proc: its content is nobody else's */
+    struct mail_place at = {.mailbox = m.mailbox, .sub = m.sub, .name = m.name};
+    return mail_check_place(rd, &at);
+}
+
+static int open_claimed(struct fs *fs, struct open_file *f, int flags)
+{
+    bool writes = (flags & O_ACCMODE) != O_RDONLY;
+    int r = writes ? check_writable(fs, f->id) : 0;
+    if (r == 0 && !(writes && (flags & O_TRUNC)))
+        return content_open(fs->files, f);
+    if (r == 0)
+        r = content_begin_write(fs->files, f, false);
+    return r;
+}
+
+static int open_message(struct fs *fs, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    bool writes = (fi->flags & O_ACCMODE) != O_RDONLY;
+    struct open_file *f = files_enter(fs->files, (int64_t)ino);
+    if (!f)
+        return -ENOMEM;
+    if (writes)
+        files_writer_begin(fs->files, f);
+    int r = open_claimed(fs, f, fi->flags);
+    if (r < 0) {
+        abandon(fs, f, writes, true);
+        return r;
+    }
+    if (writes && (fi->flags & O_TRUNC))
+        atomic_store(&f->changed, true);
+    r = make_handle(fs, f, writes, fi);
+    if (r < 0)
+        abandon(fs, f, writes, false);
+    return r;
+}
+
+static void reply_open(fuse_req_t req, struct fuse_file_info *fi)
+{
+    struct fs *fs = fs_of(req);
+    /* An interrupted open is not released by the kernel. */
+    if (fuse_reply_open(req, fi) == -ENOENT)
+        close_handle(fs, fi);
+}
+
+/* What a client may hear: bodies that are lost are no stale handles, unless the message is. */
+static int open_errno(int err)
+{
+    return err == -ENODEV ? -ENOENT : err == -ENOENT || err == -ESTALE ? -EIO : err;
+}
+
+static void open_after_fetch(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, int err)
+{
+    int r = err < 0 ? err : open_message(fs_of(req), ino, fi);
+    if (r == 0)
+        reply_open(req, fi);
+    else
+        reply_err(req, err < 0 ? err : open_errno(r));
+}
+
+void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    struct fs *fs = fs_of(req);
+    if (ino_is_local(ino)) {
+        local_open(fs->local, req, ino, fi);
+        return;
+    }
+    if (virtual_is(ino)) {
+        virtual_open(req, ino, fi);
+        return;
+    }
+    int r = open_message(fs, ino, fi);
+    if (r == 0)
+        reply_open(req, fi);
+    else if (r == -ENOENT || r == -ESTALE)
+        park_open(fs->park, req, ino, fi, open_after_fetch);
+    else
+        reply_err(req, open_errno(r));
+}
+
+/* ---- create ---- */
+
+struct create_change {
+    struct mail_place at;
+    struct message made;
+};
+
+static int create_change(cache_tx *tx, void *arg)
+{
+    struct create_change *c = arg;
+    return mail_create(tx, &c->at, &c->made);
+}
+
+static int forget_change(cache_tx *tx, void *arg)
+{
+    return message_forget(tx, *(const int64_t *)arg);
+}
+
+static int open_new(struct fs *fs, int64_t id, struct fuse_file_info *fi)
+{
+    struct open_file *f = files_enter(fs->files, id);
+    if (!f)
+        return -ENOMEM;
+    files_writer_begin(fs->files, f);
+    int r = content_create(fs->files, f);
+    if (r < 0) {
+        abandon(fs, f, true, true);
+        return r;
+    }
+    /* Also a handle that only reads counts as a writer: it holds the file as it was made. */
+    r = make_handle(fs, f, true, fi);
+    if (r < 0)
+        abandon(fs, f, true, false);
+    return r;
+}
+
+static void create_mail(fuse_req_t req, fuse_ino_t parent, const char *name, struct fuse_file_info *fi)
+{
+    struct fs *fs = fs_of(req);
+    struct create_change c = {.at = name_place(parent, name)};
+    struct fuse_entry_param e;
+    struct stat st;
+    double timeout;
+    int r = own_write(fs->cache, CACHE_SOON, create_change, &c);
+    if (r == 0) {
+        r = open_new(fs, c.made.id, fi);
+        if (r < 0)
+            own_write(fs->cache, CACHE_SOON, forget_change, &c.made.id);
+    }
+    if (r < 0) {
+        /* The kernel asked because it knew of no such name: without O_EXCL it is to look again. */
+        reply_err(req, r == -EEXIST && !(fi->flags & O_EXCL) ? -ESTALE : r);
+        return;
+    }
+    attr_of_message(fs, &c.made, &st, &timeout);
+    attr_entry(&st, timeout, &e);
+    if (fuse_reply_create(req, &e, fi) == -ENOENT)
+        close_handle(fs, fi);
+}
+
+void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi)
+{
+    struct fs *fs = fs_of(req);
+    enum name_kind kind = name_kind(fs, parent, name);
+    if (kind == NAME_MAIL) {
+        create_mail(req, parent, name, fi);
+        return;
+    }
+    fuse_ino_t local = kind == NAME_LOCAL ? name_local_parent(fs, parent, true) : 0;
+    if (local)
+        local_create(fs->local, req, local, name, mode, fi);
+    else
+        reply_err(req, kind == NAME_LOCAL ? -EIO : -EPERM);
+}
+
+/* ---- read and write ---- */
+
+void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+{
+    if (ino_is_local(ino)) {
+        local_read(fs_of(req)->local, req, ino, size, off, fi);
+        return;
+    }
+    if (virtual_is(ino)) {
+        virtual_read(req, size, off, fi);
+        return;
+    }
+    struct fuse_bufvec out = FUSE_BUFVEC_INIT(size);
+    out.buf[0].flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK;
+    out.buf[0].fd = handle_of(fi)->file->fd;
+    out.buf[0].pos = off;
+    fuse_reply_data(req, &out, FUSE_BUF_SPLICE_MOVE);
+}
+
+/* A writer keeps `writing` set once it is: the usual case needs no claim. */
+static int begin_write(struct fs *fs, struct open_file *f)
+{
+    if (atomic_load(&f->writing))
+        return 0;
+    files_claim(fs->files, f);
+    int r = content_begin_write(fs->files, f, true);
+    files_yield(fs->files, f);
+    return r;
+}
+
+void op_write_buf(fuse_req_t req, fuse_ino_t ino, struct fuse_bufvec *in, off_t off, struct fuse_file_info *fi)
+{
+    struct fs *fs = fs_of(req);
+    if (ino_is_local(ino)) {
+        local_write_buf(fs->local, req, ino, in, off, fi);
+        return;
+    }
+    struct open_file *f = handle_of(fi)->file;
+    int r = begin_write(fs, f);
+    if (r < 0) {
+        reply_err(req, r);
+        return;
+    }
+    struct fuse_bufvec out = FUSE_BUFVEC_INIT(fuse_buf_size(in));
+    out.buf[0].flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK;
+    out.buf[0].fd = f->fd;
+    out.buf[0].pos = off;
+    ssize_t n = fuse_buf_copy(&out, in, 0);
+    atomic_store(&f->changed, true);
+    if (n < 0)
+        reply_err(req, (int)n);
+    else
+        fuse_reply_write(req, (size_t)n);
+}
+
+static int allocate(struct fs *fs, struct open_file *f, int mode, off_t off, off_t length)
+{
+    int r = begin_write(fs, f);
+    if (r == 0 && fallocate(f->fd, mode, off, length) < 0)
+        r = -errno;
+    atomic_store(&f->changed, true);
+    return r;
+}
+
+void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t length, struct fuse_file_info *fi)
+{
+    struct fs *fs = fs_of(req);
+    if (ino_is_local(ino))
+        local_fallocate(fs->local, req, ino, mode, off, length, fi);
+    else
+        reply_err(req, allocate(fs, handle_of(fi)->file, mode, off, length));
+}
+
+/* ---- flush, fsync, release ---- */
+
+static bool is_mail(struct fs *fs, int64_t id)
+{
+    struct message m;
+    cache_rd *rd = cache_reader(fs->cache);
+    return rd && message_get(rd, id, &m) == 0 && m.sub != SUB_TMP;
+}
+
+static int store(struct fs *fs, struct open_file *f, bool sync)
+{
+    files_claim(fs->files, f);
+    int r = content_store(fs->files, f, sync);
+    files_yield(fs->files, f);
+    return r;
+}
+
+void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    struct fs *fs = fs_of(req);
+    if (ino_is_local(ino)) {
+        local_flush(fs->local, req, ino, fi);
+        return;
+    }
+    if (virtual_is(ino) || !handle_of(fi)->writes)
+        reply_err(req, 0);
+    else
+        reply_err(req, store(fs, handle_of(fi)->file, is_mail(fs, (int64_t)ino)));
+}
+
+void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+    struct fs *fs = fs_of(req);
+    if (ino_is_local(ino)) {
+        local_fsync(fs->local, req, ino, datasync, fi);
+        return;
+    }
+    int r = virtual_is(ino) ? 0 : store(fs, handle_of(fi)->file, true);
+    reply_err(req, r < 0 ? r : cache_sync(fs->cache));
+}
+
+void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    struct fs *fs = fs_of(req);
+    if (ino_is_local(ino)) {
+        local_release(fs->local, req, ino, fi);
+        return;
+    }
+    if (virtual_is(ino)) {
+        virtual_release(req, fi);
+        return;
+    }
+    close_handle(fs, fi);
+    reply_err(req, 0);
+}

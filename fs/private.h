@@ -1,0 +1,117 @@
+#pragma once
+/*
+ * What the files of fs share. struct fs is constant once mounted, but for what has a lock of its own.
+ *
+ * Node ids: see cache/ino.h. Of the numbers below the first row id, fs uses some for `.mailmount`.
+ */
+#include <fuse_lowlevel.h>
+#include "fs.h"
+#include "io.h"
+#include "local.h"
+#include "mail.h"
+#include "message.h"
+#include "tree.h"
+
+#define FOREVER_S (86400.0 * 365)
+
+struct files;
+struct events;
+struct park;
+
+struct fs {
+    struct cache *cache;
+    struct fs_options o;   /* with strings of our own */
+    struct fuse_session *se;
+    struct local *local;
+    struct files *files;   /* files.h */
+    struct events *events; /* events.h */
+    struct park *park;     /* park.h */
+    uid_t uid;
+    gid_t gid;
+    bool mounted;
+};
+
+extern const struct fuse_lowlevel_ops fs_ops;
+
+static inline struct fs *fs_of(fuse_req_t req)
+{
+    return fuse_req_userdata(req);
+}
+
+/* Answers with an error, given as a negative errno (or 0). */
+static inline void reply_err(fuse_req_t req, int err)
+{
+    fuse_reply_err(req, -err);
+}
+
+/* ---- attr.c ---- */
+
+/* The attributes of any node but local ones, and for how long the kernel may keep them. -ENOENT, -EIO. */
+int attr_get(struct fs *fs, fuse_ino_t ino, struct stat *ret, double *ret_timeout);
+void attr_of_message(struct fs *fs, const struct message *m, struct stat *ret, double *ret_timeout);
+void attr_entry(const struct stat *st, double timeout, struct fuse_entry_param *ret);
+/* For how long the name may be kept: not at all where renaming one mailbox renames others (maildir++, the root). */
+double attr_entry_timeout(const struct fs *fs, fuse_ino_t parent, const char *name);
+
+/* ---- op_name.c ---- */
+
+/* Who is responsible for a name in a directory. */
+enum name_kind {
+    NAME_MAIL,    /* a file in cur, new or tmp */
+    NAME_BOX,     /* a directory of the mailbox tree */
+    NAME_LOCAL,   /* the local area */
+    NAME_VIRTUAL, /* in .mailmount */
+};
+enum name_kind name_kind(struct fs *fs, fuse_ino_t parent, const char *name);
+struct mail_place name_place(fuse_ino_t parent, const char *name);
+/* The node in the local area that holds the name, made when create is set; 0 when there is none. */
+fuse_ino_t name_local_parent(struct fs *fs, fuse_ino_t parent, bool create);
+
+/* Looks a name up; what it finds in the local area counts as looked up. */
+void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);
+void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev);
+void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode);
+void op_symlink(fuse_req_t req, const char *link, fuse_ino_t parent, const char *name);
+void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name);
+void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name);
+void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t newparent, const char *newname,
+               unsigned flags);
+void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent, const char *newname);
+
+/* ---- op_file.c ---- */
+
+void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi);
+void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
+void op_write_buf(fuse_req_t req, fuse_ino_t ino, struct fuse_bufvec *in, off_t off, struct fuse_file_info *fi);
+void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi);
+void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t length, struct fuse_file_info *fi);
+
+/* ---- op_dir.c ---- */
+
+void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
+void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
+void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi);
+
+/* ---- op_attr.c ---- */
+
+void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, struct fuse_file_info *fi);
+void op_statfs(fuse_req_t req, fuse_ino_t ino);
+
+/* ---- virtual.c: `.mailmount` in the root, not listed there: read-only files about this mount ---- */
+
+#define VIRTUAL_DIR_NAME ".mailmount"
+#define VIRTUAL_DIR ((fuse_ino_t)2)
+bool virtual_is(fuse_ino_t ino);
+int virtual_attr(struct fs *fs, fuse_ino_t ino, struct stat *ret);
+fuse_ino_t virtual_lookup(const char *name); /* in .mailmount: 0 when there is none */
+/* The name of the n-th file, NULL at the end. */
+const char *virtual_name(unsigned n, fuse_ino_t *ret_ino);
+void virtual_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void virtual_read(fuse_req_t req, size_t size, off_t off, struct fuse_file_info *fi);
+void virtual_release(fuse_req_t req, struct fuse_file_info *fi);
