@@ -144,8 +144,10 @@ static void case_86_is_left_alone(void **state)
     const struct box apart[] = {BOX("a", "x", "y")};
     const struct box exchanged[] = {BOX("a", "b", "a"), BOX("b", "a", "b")};
     const struct box inside[] = {BOX("a", "a/b", "a")};
+    const struct box below[] = {BOX("a", "x", "y"), BOX(NULL, "x/n", NULL)};
     (void)state;
     check("86", apart, 1, NULL, 0);
+    check("86, and below it", below, 2, NULL, 0);
     check("86, exchanged", exchanged, 2, NULL, 0);
     check("86, into itself", inside, 1, NULL, 0);
 }
@@ -165,12 +167,15 @@ static void renames_wait_for_each_other(void **state)
 static void creations_follow_renames(void **state)
 {
     const struct box below[] = {BOX("a", "x", "a"), BOX(NULL, "x/n", NULL), BOX(NULL, NULL, "a/m")};
+    const struct box below_its_place[] = {BOX("z", "a/n/z", "z"), BOX("a", "x", "a"), BOX(NULL, "a/n", NULL)};
     const struct box in_its_place[] = {BOX("a", "x", "a"), BOX(NULL, "a", NULL)};
     (void)state;
     CHECK("below", below, {BRAIN_BOX_RENAME, R, 84, "x", "a"}, {BRAIN_BOX_CREATE, R, 80, "x/n", NULL},
           {BRAIN_BOX_CREATE, L, 80, "x/m", NULL});
     CHECK("in its place", in_its_place, {BRAIN_BOX_RENAME, R, 84, "x", "a"},
           {BRAIN_BOX_CREATE, R, 80, "a", NULL});
+    CHECK("below its place", below_its_place, {BRAIN_BOX_RENAME, R, 84, "x", "a"},
+          {BRAIN_BOX_CREATE, R, 80, "a/n", NULL}, {BRAIN_BOX_RENAME, R, 84, "a/n/z", "z"});
 }
 
 static void case_87_levels(void **state)
@@ -179,12 +184,14 @@ static void case_87_levels(void **state)
     const struct box raised[] = {BOX("-a", "-a", "a")};
     const struct box lowered[] = {BOX("a", "a", "-a"), BOX("a/b", "a/b", "a/b")};
     const struct box alive[] = {BOX("-a", NULL, "-a"), BOX(NULL, NULL, "a/b")};
+    const struct box alive_soon[] = {BOX("-a", NULL, "-a"), BOX(NULL, "a/b", NULL)};
     const struct box empty[] = {BOX("-a", NULL, "-a"), BOX("a/b", NULL, "a/b")};
     (void)state;
     CHECK("87", fresh, {BRAIN_BOX_CREATE, L, 87, "a", NULL}, {BRAIN_BOX_CREATE, L, 80, "a/b", NULL});
     CHECK("it can be selected now", raised, {BRAIN_BOX_CREATE, L, 80, "a", NULL});
     CHECK("it cannot any more", lowered, {BRAIN_BOX_DELETE, L, 81, NULL, "a"});
     CHECK("something is below", alive, {BRAIN_BOX_CREATE, L, 80, "a/b", NULL});
+    CHECK("something will be below", alive_soon, {BRAIN_BOX_CREATE, R, 80, "a/b", NULL});
     CHECK("nothing is below", empty, {BRAIN_BOX_DELETE, R, 81, NULL, "a/b"},
           {BRAIN_BOX_DELETE, R, 81, NULL, "a"});
 }

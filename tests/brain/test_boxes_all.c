@@ -155,10 +155,22 @@ static void check_mirror(const struct world *w, const struct brain_box_plan *pla
     arena_finish(&arena);
 }
 
+/* What the other side shows above a new name stands here already, unless it was removed here. */
+static void check_levels_above(const struct world *w, const struct brain_box_op *op)
+{
+    for (size_t i = 0; i < w->n; i++) {
+        const struct box *b = &w->box[i];
+        bool removed = b->base[0] && !b->side[op->side][0];
+        if (b->side[!op->side][0] && below(op->name, b->side[!op->side]) && !removed)
+            assert_string_equal(b->side[op->side], b->side[!op->side]);
+    }
+}
+
 static void carry_out_rename(struct world *w, const struct brain_box_op *op)
 {
     char from[NAME_MAX_OCTETS], base[NAME_MAX_OCTETS];
 
+    check_levels_above(w, op);
     assert_string_equal(w->box[op->box].side[op->side], op->from);
     assert_false(taken(w, op->side, op->name));
     strcpy(from, op->from);
@@ -175,6 +187,7 @@ static void carry_out(struct world *w, const struct brain_box_op *op)
 
     switch (op->verb) {
     case BRAIN_BOX_CREATE:
+        check_levels_above(w, op);
         assert_false(b->side[op->side][0]);
         assert_false(taken(w, op->side, op->name));
         strcpy(b->side[op->side], op->name);
