@@ -210,6 +210,10 @@ def mounted(world):
     return world
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "xdist_group(name): tests that one worker runs, one after the other")
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     """A failure comes with what the daemons and the server had to say."""

@@ -94,8 +94,7 @@ class Session:
                 answer = handler(rest, literals) if handler else b"BAD unknown command"
             if self.server.extra_lines:
                 self.send(self.server.extra_lines)
-            if answer is not None:
-                self.send(tag + b" " + (answer or b"OK done") + b"\r\n")
+            self.send(tag + b" " + (answer or b"OK done") + b"\r\n")
             if verb == b"LOGOUT":
                 return
 

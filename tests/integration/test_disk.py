@@ -1,7 +1,6 @@
 """A full disk: an honest error, and nothing that was accepted is lost.
 
-tools/check, run by root, prepares a small file system and names it in MAILMOUNT_TEST_SMALL_DISK. Without it, the daemon is
-put into a mount namespace of its own with a small tmpfs, where the kernel lets ordinary users do so.
+tools/check prepares a small file system, where it may, and names it in MAILMOUNT_TEST_SMALL_DISK.
 """
 import errno
 import os
@@ -15,20 +14,15 @@ from support import eventually, lf, mail
 
 
 @pytest.fixture
-def small(worker_id_of):
+def small(request):
     folder = os.environ.get("MAILMOUNT_TEST_SMALL_DISK")
     if not folder:
-        pytest.skip("no small file system: MAILMOUNT_TEST_SMALL_DISK is not set (tools/check as root sets it)")
-    made = Path(folder) / worker_id_of
+        pytest.skip("no small file system: MAILMOUNT_TEST_SMALL_DISK is not set (tools/check sets it)")
+    made = Path(folder) / f"{os.getpid()}-{request.node.name[:20]}"
     shutil.rmtree(made, ignore_errors=True)
     made.mkdir()
     yield made
     shutil.rmtree(made, ignore_errors=True)
-
-
-@pytest.fixture
-def worker_id_of(request):
-    return f"{os.getpid()}-{request.node.name[:20]}"
 
 
 def fill_up(folder, leave=0):
