@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "command.h"
@@ -47,13 +48,16 @@ static int parse_words(struct invocation *in, int argc, char **argv, struct moun
 static int check_mountpoint(const char *path, const char *data_dir, struct fault *f)
 {
     struct stat st;
+    struct statvfs answer;
     char account[MOUNTS_ACCOUNT_MAX];
     size_t length = strlen(path);
     if (lstat(path, &st) < 0 &&
         errno != ENOTCONN) /* ENOTCONN: left by a daemon that was killed; fs_mount clears it */
         return fault_set(f, FAULT_CREATE, -errno, "%s: %s", path, strerror(errno));
-    if (mounts_find(MOUNTS_TABLE, path, account) == 0 && stat(path, &st) == 0)
-        return fault_set(f, FAULT_AGAIN, -EBUSY,
+    /* Alive is what answers statvfs: the kernel has stat's answer in its cache, also that of a dead daemon.
+     */
+    if (mounts_find(MOUNTS_TABLE, path, account) == 0 && statvfs(path, &answer) == 0)
+        return fault_set(f, FAULT_CREATE, -EBUSY,
                          "%s: account %s is mounted there already (mailmount umount %s)", path, account,
                          path);
     if (strncmp(data_dir, path, length) == 0 && (data_dir[length] == '/' || data_dir[length] == '\0'))

@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 #ifdef HAVE_SYSTEMD
@@ -241,8 +242,8 @@ static int start_threads(struct serving *s, struct fault *f)
     if (r < 0)
         return fault_set(f, FAULT_AGAIN, r, "account %s: no threads: %s", s->o->account->name, strerror(-r));
     stop_mounted(&s->stop, s->fs);
-    struct stat st;
-    if (stat(s->o->mountpoint, &st) < 0) /* the kernel asks, the loop answers: ready to list */
+    struct statvfs st;
+    if (statvfs(s->o->mountpoint, &st) < 0) /* the kernel asks, the loop answers: ready to list */
         return fault_set(f, FAULT_IO, -errno, "%s: mounted, but does not answer: %s", s->o->mountpoint,
                          strerror(errno));
     return 0;
