@@ -1,9 +1,9 @@
 /*
  * The engine: who runs what, and when.
  *
- *   engine thread   settles what was written, talks to the server through its own session: tree, scans,
- * pushes. The only one that decides. fetchers        bring bodies, each through a session of its own
- * (fetch.c). watcher         waits in IDLE on the inbox (watch.c).
+ *   engine thread   settles what was written, clears away what is long gone (tend.c), talks to the server
+ * through its own session: tree, scans, pushes. The only one that decides. fetchers        bring bodies, each
+ * through a session of its own (fetch.c). watcher         waits in IDLE on the inbox (watch.c).
  *
  * They tell each other things by hints, a word of bits: the writer's commits, the watcher, the fetchers, the
  * poll timer and people set bits, the engine thread takes them all at once and runs one round for them. A
@@ -297,6 +297,7 @@ static void *engine_main(void *arg)
     while (!engine_stopping(e)) {
         unsigned hints = wait_for_hints(e, &asked);
         round_settle(e);
+        tend_run(e);
         if (!e->open && !(hints & HINT_ASKED) && clock_boot_ms() < e->retry_at_ms) {
             refuse_wishes(e);
             continue;

@@ -44,11 +44,9 @@ struct engine {
     /* The engine thread's own. */
     struct worker *worker;
     bool open; /* the session is up, and pending work was settled in it */
-    int64_t poll_at_ms, retry_at_ms, quiet_at_ms, due_ms; /* CLOCK_BOOTTIME */
-    unsigned failures;                                    /* connections that failed in a row */
+    int64_t poll_at_ms, retry_at_ms, quiet_at_ms, tend_at_ms; /* CLOCK_BOOTTIME */
+    unsigned failures;                                        /* connections that failed in a row */
     char delimiter;
-    int64_t inbox;
-    unsigned mask_tries;
 
     pthread_mutex_t lock;  /* a leaf; protects what follows */
     pthread_cond_t wake;   /* the engine thread waits here */
@@ -127,6 +125,9 @@ enum worker_result fetch_some(struct engine *e, struct worker *w, int64_t mailbo
                               bool *ret_any);        /* one batch */
 bool fetch_small(struct engine *e, int64_t mailbox); /* few enough for the engine itself? */
 void fetch_forget_claims(struct engine *e);
+
+/* tend.c */
+void tend_run(struct engine *e);
 
 /* watch.c */
 void *watch_main(void *arg);
