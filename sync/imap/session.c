@@ -22,6 +22,8 @@ void imap_unselected(struct imap *im)
 static void session_end(struct imap *im)
 {
     imap_unselected(im);
+    free(im->watched.name);
+    im->watched = (struct imap_selected){0};
     if (im->etpan != NULL) {
         im->octets_in += im->stream->in;
         im->octets_out += im->stream->out;
@@ -134,7 +136,8 @@ static int greeting(struct imap *im, bool *ret_preauth, struct fault *f)
     struct worker_error e;
     imap_error_set(&e, im->stream->err < 0 ? im->stream->err : -EPROTO, "", 0);
     if (e.err == -EPROTO || e.err == -EMSGSIZE)
-        return fault_set(f, FAULT_UNAVAILABLE, -EPROTO, "%s: that is no IMAP server (check host, port and tls)", im->about.peer);
+        return fault_set(f, FAULT_UNAVAILABLE, -EPROTO, "%s: no IMAP server: it says \"%.60s\" (check host, port and tls)", im->about.peer,
+                         im->etpan->imap_stream_buffer->str);
     snprintf(e.text, sizeof e.text, "%s", broken_text(e.err));
     return open_fault(im, &e, f);
 }

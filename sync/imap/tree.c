@@ -2,8 +2,7 @@
  * Mailboxes: which there are, their numbers, and making, renaming, removing them.
  *
  * With LIST-STATUS (RFC 5819) everything comes in one round trip; else LIST, LSUB and one STATUS a mailbox, sent in batches without waiting for
- * each. The STATUS of a mailbox that is selected may be stale, so it is unselected first where the server can; elsewhere its numbers are
- * left out.
+ * each. The STATUS of a mailbox that is selected may be stale, so it is unselected first.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -191,30 +190,54 @@ static const char *status_items(const struct imap *im)
     return im->has.condstore ? "(MESSAGES UIDNEXT UIDVALIDITY UNSEEN HIGHESTMODSEQ)" : "(MESSAGES UIDNEXT UIDVALIDITY UNSEEN)";
 }
 
-/* Runs a command with nothing selected, where the server can do that, in the same round trip; a literal has to wait for its own go-ahead. */
+static enum worker_result run_over_selected(struct imap *im, const char *verb, const char *mailbox, struct worker_error *e)
+{
+    struct command c;
+    command_begin(im, &c, "%s", verb);
+    if (mailbox != NULL)
+        command_string(im, &c, mailbox);
+    return imap_run(im, &c, NULL, NULL, e);
+}
+
+/* Nothing selected any more: by UNSELECT, or as it was done before there was one (RFC 3691 1), for a CLOSE after EXAMINE expunges nothing. */
+static enum worker_result unselect(struct imap *im, struct worker_error *e)
+{
+    enum worker_result r = WORKER_REFUSED;
+    if (im->has.unselect)
+        r = run_over_selected(im, "UNSELECT", NULL, e);
+    if (r == WORKER_REFUSED)
+        r = run_over_selected(im, "EXAMINE ", im->selected.name, e);
+    if (r == WORKER_DONE && !im->has.unselect)
+        r = run_over_selected(im, "CLOSE", NULL, e);
+    imap_unselected(im);
+    return r == WORKER_REFUSED ? WORKER_DONE : r; /* a failed EXAMINE leaves nothing selected, too */
+}
+
+/* Runs a command with nothing selected, in the same round trip where that can be. */
 static enum worker_result run_unselected(struct imap *im, struct command *c, imap_each *each, void *arg, struct worker_error *e)
 {
-    struct command unselect;
-    unsigned first, second;
-    if (im->selected.name == NULL || !im->has.unselect)
-        return imap_run(im, c, each, arg, e);
-    bool apart = c->splits > 0;
-    command_begin(im, &unselect, "UNSELECT");
-    enum worker_result sent, r = imap_send(im, &unselect, &first, e);
-    if (r == WORKER_DONE && apart)
-        r = imap_finish(im, first, NULL, NULL, e);
-    if (r != WORKER_DONE) {
-        buf_finish(&c->text);
-        return r;
+    struct command first;
+    unsigned first_tag, tag;
+    enum worker_result r = WORKER_DONE;
+    bool together = im->selected.name != NULL && im->has.unselect && c->splits == 0; /* a literal has a go-ahead to wait for */
+    if (!together) {
+        if (im->selected.name != NULL)
+            r = unselect(im, e);
+        if (r != WORKER_DONE)
+            buf_finish(&c->text);
+        return r == WORKER_DONE ? imap_run(im, c, each, arg, e) : r;
     }
-    if (apart)
+    command_begin(im, &first, "UNSELECT");
+    r = imap_send(im, &first, &first_tag, e);
+    if (r != WORKER_DONE)
+        buf_finish(&c->text);
+    if (r == WORKER_DONE)
+        r = imap_send(im, c, &tag, e);
+    if (r == WORKER_DONE)
+        r = imap_finish(im, first_tag, NULL, NULL, e);
+    if (r == WORKER_DONE)
         imap_unselected(im);
-    sent = imap_send(im, c, &second, e);
-    if (sent != WORKER_DONE)
-        return sent;
-    if (!apart && (r = imap_finish(im, first, NULL, NULL, e)) == WORKER_DONE)
-        imap_unselected(im);
-    return r == WORKER_DONE || r == WORKER_REFUSED ? imap_finish(im, second, each, arg, e) : r;
+    return r == WORKER_DONE || r == WORKER_REFUSED ? imap_finish(im, tag, each, arg, e) : r;
 }
 
 static enum worker_result run_list(struct tree *t, const char *verb, const char *tail, struct worker_error *e)

@@ -45,7 +45,6 @@ static void destroy(struct worker *w)
     imap_close(im);
     cancel_finish(&im->cancel);
     buf_finish(&im->octets);
-    free(im->watched.name);
     free(im);
 }
 
