@@ -33,7 +33,8 @@ static int clear_target(cache_tx *tx, struct rename *r, bool noreplace)
         return message_unlink_extra(tx, r->to->mailbox, r->to->sub, r->to->name);
     if (old.links > 0)
         return -EBUSY; /* half delivered by link(): its other name is still to go */
-    return mail_supersede(tx, &old, r->to->sub == SUB_TMP ? NULL : &r->row, &r->left);
+    bool is_mail = r->to->sub != SUB_TMP && !old.scratch;
+    return mail_supersede(tx, &old, is_mail ? &r->row : NULL, &r->left);
 }
 
 /* Into tmp: the message is gone, what is left is a file. */

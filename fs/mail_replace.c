@@ -79,18 +79,19 @@ static int pass_on_waiting(cache_tx *tx, int64_t gone, int64_t after)
     }
 }
 
-/* The heir is the same message to its readers: it keeps when that arrived, and what they marked it with. */
+/* The heir is the same message to its readers: it keeps when that arrived, and what they marked it with. (The
+ * flags that Maildir has letters for are in the name that both have.) What the server has already is as it is. */
 static int inherit(cache_tx *tx, const struct message *old, struct message *heir)
 {
-    bool based = false;
-    int r = heir->id ? has_base(cache_tx_rd(tx), heir->id, &based) : 0;
-    if (r < 0)
+    bool based;
+    int r = has_base(cache_tx_rd(tx), heir->id, &based);
+    if (r < 0 || based)
         return r;
-    if (!based && old->date_s) {
+    if (old->date_s) {
         heir->date_s = old->date_s;
         heir->zone_min = old->zone_min;
     }
-    heir->flags = old->flags;
+    heir->flags |= old->flags & ~FLAGS_SYSTEM;
     return 0;
 }
 
@@ -108,7 +109,7 @@ int mail_supersede(cache_tx *tx, struct message *old, struct message *heir, stru
     int r = mail_is_kept(rd, old, &kept);
     if (r == 0)
         r = has_base(rd, old->id, &based);
-    if (r == 0 && heir && (based || (!old->scratch && old->sub != SUB_TMP)))
+    if (r == 0 && heir)
         r = inherit(tx, old, heir);
     if (r < 0)
         return r;

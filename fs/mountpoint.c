@@ -9,6 +9,7 @@
 #include <spawn.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "io.h"
@@ -84,8 +85,9 @@ static int check_directory(const char *path, struct fault *f)
 
 int mountpoint_prepare(const char *path, struct fault *f)
 {
-    struct stat st;
-    if (stat(path, &st) < 0 && errno == ENOTCONN) {
+    struct statvfs st;
+    /* Not stat(2): the kernel may answer that from its cache though the daemon is dead. */
+    if (statvfs(path, &st) < 0 && errno == ENOTCONN) {
         int r = unmount_stale(path);
         if (r < 0)
             return fault_set(f, FAULT_CREATE, r, "%s: a mount that has died is there, and stays (unmount it)", path);

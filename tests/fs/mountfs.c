@@ -189,7 +189,9 @@ static int do_settle(void)
     int64_t id;
     int r;
     while (message_each_unsettled(cache_reader(cache), take_id, &id) == 1) {
-        r = work_settle(cache, id);
+        /* RELEASE comes some time after close(2). */
+        for (int i = 0; (r = work_settle(cache, id)) == -EAGAIN && i < 500; i++)
+            usleep(10000);
         if (r < 0)
             return r;
     }
