@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "io.h"
@@ -293,6 +294,16 @@ void local_box_remove(struct local *l, int64_t mailbox)
 
 /* ---- life ---- */
 
+/* Each file that the kernel remembers holds a descriptor, and a work tree of git has many. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
 int local_new(struct cache *c, bool read_only, struct local **ret)
 {
     if (mkdirat(cache_dirfd(c), "local", 0700) < 0 && errno != EEXIST)
@@ -305,6 +316,7 @@ int local_new(struct cache *c, bool read_only, struct local **ret)
         close(fd);
         return -ENOMEM;
     }
+    raise_descriptor_limit();
     l->cache = c;
     l->fd = fd;
     l->read_only = read_only;
