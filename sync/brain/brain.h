@@ -58,7 +58,7 @@ enum brain_verb {
 
 struct brain_op {
     enum brain_verb verb;
-    int side;
+    int side;        /* 0 for AGREE and FORGET, which concern no side */
     size_t message;  /* index into the input; the operations of a message are neighbours, messages in the
                         input's order */
     int number;      /* the case */
@@ -174,7 +174,7 @@ enum brain_box_verb {
 
 struct brain_box_op {
     enum brain_box_verb verb;
-    int side;
+    int side; /* HOLD: where it is missing; 0 for AGREE and FORGET */
     size_t box;
     int number;
     const char *name; /* CREATE, RENAME: the name to be; AGREE: the name agreed. In the arena or the input */
