@@ -1,7 +1,7 @@
 #pragma once
 /*
- * The base: what both sides last agreed on, one row a message that is on the server: where, under which UID, with which flags.
- * (The mailbox's UIDVALIDITY is in struct mailbox.)
+ * The base: what both sides last agreed on, one row a message that is on the server: where, under which UID,
+ * with which flags. (The mailbox's UIDVALIDITY is in struct mailbox.)
  */
 #include "cache.h"
 
@@ -14,7 +14,9 @@ struct base_state {
 
 int base_of_message(cache_rd *rd, int64_t message, struct base_state *ret); /* -ENOENT */
 int base_of_uid(cache_rd *rd, int64_t mailbox, uint32_t uid, struct base_state *ret);
-int base_each(cache_rd *rd, int64_t mailbox, uint32_t after_uid, int (*each)(void *arg, const struct base_state *b), void *arg); /* in order of uid */
+/* In order of uid; a non-zero result of each ends it and is returned. */
+int base_each(cache_rd *rd, int64_t mailbox, uint32_t after_uid,
+              int (*each)(void *arg, const struct base_state *b), void *arg);
 uint64_t base_count(cache_rd *rd, int64_t mailbox);
 int base_put(cache_tx *tx, const struct base_state *b); /* replaces what the message or the uid had */
 int base_forget(cache_tx *tx, int64_t message);

@@ -1,8 +1,8 @@
 #pragma once
 /*
- * Inode numbers, which are also the node ids that the kernel knows. A message's is its row id. Directories of the mail tree have a
- * number made of their mailbox's id. Files of the local area have the address of nothing: fs numbers them itself above INO_LOCAL.
- * No number is ever reused for something else.
+ * Inode numbers, which are also the node ids that the kernel knows. A message's is its row id. Directories of
+ * the mail tree have a number made of their mailbox's id. Files of the local area have the address of
+ * nothing: fs numbers them itself above INO_LOCAL. No number is ever reused for something else.
  */
 #include <stdbool.h>
 #include <stdint.h>

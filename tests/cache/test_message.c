@@ -350,6 +350,8 @@ static void a_delivery_has_two_names_for_a_moment(void **state)
     assert_int_equal(find(s, box, SUB_NEW, "n", &found), 0);
     assert_int_equal(found.id, m.id);
     assert_int_equal(by(s, CACHE_FROM_FILES, link_extra, &e), -EEXIST);
+    struct extra onto = {m.id, box, SUB_NEW, "n"};
+    assert_int_equal(by(s, CACHE_FROM_FILES, link_extra, &onto), -EEXIST);
     struct message other = {.mailbox = box, .sub = SUB_TMP, .name = "t", .state = MESSAGE_WRITING};
     assert_int_equal(by(s, CACHE_FROM_FILES, put_message, &other), -EEXIST);
 

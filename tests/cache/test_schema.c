@@ -78,6 +78,7 @@ static void a_newer_version_is_refused_and_left_alone(void **state)
     open_raw(s, &rd);
     assert_int_equal(schema_version(&rd, &version), 0);
     assert_int_equal(version, 99);
+    assert_int_equal(schema_migrate(&rd, SCHEMA_VERSION), -EPROTO);
     connection_close(&rd);
 }
 
