@@ -271,6 +271,36 @@ static void a_full_disk_fails_the_change_and_leaves_the_rest(void **state)
     assert_int_equal(value_of(s, "after"), 1);
 }
 
+/* More than the page cache holds: SQLite writes to the log from within the change, fails, and rolls
+ * everything back. */
+static int write_much(cache_tx *tx, void *arg)
+{
+    int err = 0;
+    disk_full = true;
+    for (int i = 0; i < 30000 && !err; i++) {
+        char key[256];
+        snprintf(key, sizeof key, "%0200d", i);
+        err = cache_meta_set(tx, key, i);
+    }
+    disk_full = false;
+    *(int *)arg = err;
+    return 0; /* and nobody may believe that */
+}
+
+static void a_change_that_overlooks_a_full_disk_fails(void **state)
+{
+    struct scratch *s = *state;
+    int err = 0;
+    hook_pwrite();
+    assert_int_equal(by(s, CACHE_FROM_FILES, write_much, &err), -EIO);
+    assert_int_equal(err, -ENOSPC);
+    char key[256];
+    snprintf(key, sizeof key, "%0200d", 0);
+    assert_int_equal(value_of(s, key), -1);
+    assert_int_equal(write_set(s, CACHE_SOON, "after"), 0);
+    assert_int_equal(value_of(s, "after"), 1);
+}
+
 /* ---- opening ---- */
 
 static int opened(struct scratch *s, bool look_only, struct cache **ret)
@@ -501,6 +531,7 @@ int main(void)
         T(what_may_wait_is_synced_within_a_second),
         T(a_failing_sync_means_that_nothing_happened),
         T(a_full_disk_fails_the_change_and_leaves_the_rest),
+        T(a_change_that_overlooks_a_full_disk_fails),
         T(a_second_opening_is_refused_but_looking_is_not),
         T(looking_at_nothing_makes_nothing),
         T(a_lost_database_is_noticed),
