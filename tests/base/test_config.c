@@ -50,9 +50,6 @@ static void the_least_has_all_defaults(void **state)
     assert_null(a->password);
     assert_null(a->mailboxes);
     assert_int_equal(a->keep_deleted_s, 30 * 86400);
-    assert_false(a->brake_off);
-    assert_int_equal(a->brake_percent, 25);
-    assert_int_equal(a->brake_count, 100);
     assert_int_equal(a->poll_s, 300);
     assert_true(a->idle);
     assert_int_equal(a->connections, 4);
@@ -84,7 +81,6 @@ static const char everything[] =
     "line_endings = crlf\n"
     "delete = trash\n"
     "keep_deleted = 12h\n"
-    "brake = 5%/7\n"
     "poll = 60\n"
     "idle = no\n"
     "connections = 2\n"
@@ -93,7 +89,6 @@ static const char everything[] =
     "\n"
     "[home]\n"
     "tunnel = ssh mail /usr/lib/dovecot/imap\n"
-    "brake = off\n"
     "keep_deleted = 0\n"
     "fingerprint = 00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff\n";
 
@@ -121,8 +116,6 @@ static void everything_is_understood(void **state)
     assert_int_equal(a->line_endings, CONFIG_CRLF);
     assert_int_equal(a->deletion, CONFIG_DELETE_TRASH);
     assert_int_equal(a->keep_deleted_s, 12 * 3600);
-    assert_int_equal(a->brake_percent, 5);
-    assert_int_equal(a->brake_count, 7);
     assert_int_equal(a->poll_s, 60);
     assert_false(a->idle);
     assert_int_equal(a->connections, 2);
@@ -130,7 +123,6 @@ static void everything_is_understood(void **state)
     assert_int_equal(a->log_level, LOG_LEVEL_DEBUG);
     assert_null(b->host);
     assert_string_equal(b->tunnel, "ssh mail /usr/lib/dovecot/imap");
-    assert_true(b->brake_off);
     assert_int_equal(b->keep_deleted_s, 0);
     assert_string_equal(b->data_dir, "/data/mailmount/home");
     config_finish(&c);
@@ -183,10 +175,6 @@ static const struct {
     {LEAST "keep_deleted = 30\n", 4, "is not a time such as 30d"},
     {LEAST "keep_deleted = 30w\n", 4, "is not a time"},
     {LEAST "keep_deleted = d\n", 4, "is not a time"},
-    {LEAST "brake = 25%\n", 4, "is not a share and a number"},
-    {LEAST "brake = 25\n", 4, "is not a share and a number"},
-    {LEAST "brake = 101%/5\n", 4, "is not a share and a number"},
-    {LEAST "brake = 25%/5x\n", 4, "is not a share and a number"},
     {LEAST "poll = 0\n", 4, "is not a number of seconds"},
     {LEAST "idle = maybe\n", 4, "is not one of: yes, no"},
     {LEAST "connections = 33\n", 4, "is not a number from 1 to 32"},
