@@ -414,19 +414,20 @@ static enum worker_result create_there(struct merge *m, const struct brain_box *
                                                                                        : WORKER_DONE;
 }
 
-static enum worker_result rename_there(struct merge *m, const struct brain_box *box, const char *name)
+static enum worker_result rename_there(struct merge *m, const struct brain_box *box, const char *from,
+                                       const char *name)
 {
     struct engine *e = m->e;
     struct worker_outcome outcome = {0};
     struct worker_error error = {0};
-    struct worker_op op = {.verb = WORKER_RENAME, .mailbox = box->base.name, .target = name};
+    struct worker_op op = {.verb = WORKER_RENAME, .mailbox = from, .target = name};
 
     enum worker_result r = e->worker->ops->apply(e->worker, &op, &outcome, &error);
     if (r == WORKER_REFUSED)
         engine_fail_message(e, 0, box->key, "rename", &error);
     if (r != WORKER_DONE)
         return r;
-    struct rename rename = {.from = box->base.name, .to = name, .delimiter = m->b->delimiter};
+    struct rename rename = {.from = from, .to = name, .delimiter = m->b->delimiter};
     return cache_write(e->cache, CACHE_FROM_SERVER, CACHE_NOW, put_renamed, &rename) < 0 ? WORKER_LOCAL
                                                                                          : WORKER_DONE;
 }
@@ -523,7 +524,7 @@ static enum worker_result carry_out(struct merge *m, const struct brain_box_op *
     if (op->verb == BRAIN_BOX_CREATE)
         return create_there(m, box, op->name);
     if (op->verb == BRAIN_BOX_RENAME)
-        return rename_there(m, box, op->name);
+        return rename_there(m, box, op->from, op->name);
     return WORKER_DONE; /* deletions wait for boxes_delete */
 }
 
