@@ -62,7 +62,8 @@ static int make_box(cache_tx *tx, const struct seat *s, struct mailbox *ret)
     return r;
 }
 
-/* Goes down one level, which is made when it is not there: a name in maildir++ stands for all of its levels. */
+/* Goes down one level, which is made when it is not there: a name in maildir++ stands for all of its levels.
+ */
 static int descend(cache_tx *tx, struct seat *s)
 {
     struct mailbox m;
@@ -170,11 +171,13 @@ static int check_removable(cache_rd *rd, const struct mailbox *m)
 {
     if (is_inbox(m))
         return -EBUSY;
-    bool filled = mailbox_children(rd, m->id) || message_any(rd, m->id, true) || message_any(rd, m->id, false);
+    bool filled =
+        mailbox_children(rd, m->id) || message_any(rd, m->id, true) || message_any(rd, m->id, false);
     return filled ? -ENOTEMPTY : 0;
 }
 
-/* What the server has is removed there first; a row with removed mail in it stays for as long as that can be restored. */
+/* What the server has is removed there first; a row with removed mail in it stays for as long as that can be
+ * restored. */
 static int remove_box(cache_tx *tx, struct mailbox *m)
 {
     if (!m->on_server) {
@@ -223,7 +226,8 @@ int box_show_again(cache_tx *tx, int64_t mailbox, enum sub sub)
 /* ---- rename ---- */
 
 /* Makes room: what stands there may only be a directory that was never more than that. */
-static int clear_target(cache_tx *tx, const struct mailbox *moving, const struct mailbox *target, bool noreplace)
+static int clear_target(cache_tx *tx, const struct mailbox *moving, const struct mailbox *target,
+                        bool noreplace)
 {
     if (noreplace)
         return -EEXIST;
@@ -245,8 +249,8 @@ static bool lies_below(cache_rd *rd, int64_t id, int64_t above)
     return false;
 }
 
-int box_rename(cache_tx *tx, enum config_layout layout, const struct box_place *from, const struct box_place *to,
-               bool noreplace)
+int box_rename(cache_tx *tx, enum config_layout layout, const struct box_place *from,
+               const struct box_place *to, bool noreplace)
 {
     struct mailbox m, target;
     struct seat seat;

@@ -1,9 +1,10 @@
 /*
  * The content behind an open file: from the store, copied on the first write, accounted for in the row.
  *
- * While a record has a writer its row cannot be settled (work.h), so that its state can only change by what is done here. The order
- * at the first write is: work file complete, row WRITING, and only then the content behind the descriptor is exchanged
- * and written to: whenever the power goes, either the old or the new content is whole.
+ * While a record has a writer its row cannot be settled (work.h), so that its state can only change by what
+ * is done here. The order at the first write is: work file complete, row WRITING, and only then the content
+ * behind the descriptor is exchanged and written to: whenever the power goes, either the old or the new
+ * content is whole.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -75,7 +76,8 @@ int content_open(struct files *t, struct open_file *f)
 {
     struct message m;
     int r = -EIO;
-    /* A reader can meet the moment in which the row is settled, between reading it and opening the work file. */
+    /* A reader can meet the moment in which the row is settled, between reading it and opening the work file.
+     */
     for (int i = 0; i < 3; i++) {
         r = read_row(t, f->id, &m);
         if (r == -ENOENT)
@@ -149,7 +151,8 @@ int content_begin_write(struct files *t, struct open_file *f, bool keep)
     int r = read_row(t, f->id, &m);
     if (r < 0 && r != -ENOENT)
         return r;
-    int fd = m.state == MESSAGE_GONE ? private_copy(files_cache(t), f->fd, keep) : part_from_store(t, f, &m, keep);
+    int fd =
+        m.state == MESSAGE_GONE ? private_copy(files_cache(t), f->fd, keep) : part_from_store(t, f, &m, keep);
     if (fd < 0)
         return fd == -ENOENT ? -ESTALE : fd;
     r = install(f, fd, &m);

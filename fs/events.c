@@ -1,21 +1,24 @@
 /*
- * Entries and attributes are the kernel's for ever (see FOREVER_S), so each one that a change from elsewhere makes stale has to be
- * taken from it. Why that cannot lose against an answer that is on its way:
+ * Entries and attributes are the kernel's for ever (see FOREVER_S), so each one that a change from elsewhere
+ * makes stale has to be taken from it. Why that cannot lose against an answer that is on its way:
  *
- *   - A lookup or a listing is answered while the kernel holds the directory's lock, and invalidating an entry takes that lock,
- *     also for a name that the kernel does not know. An answer from before the commit is therefore in the kernel's caches
- *     before the invalidation, which comes after the commit; an answer after that is right.
- *   - Then the directory itself is invalidated: its attributes, and its cached listing. Attributes carry a version in the
- *     kernel: an answer to a question from before an invalidation is dropped.
+ *   - A lookup or a listing is answered while the kernel holds the directory's lock, and invalidating an
+ * entry takes that lock, also for a name that the kernel does not know. An answer from before the commit is
+ * therefore in the kernel's caches before the invalidation, which comes after the commit; an answer after
+ * that is right.
+ *   - Then the directory itself is invalidated: its attributes, and its cached listing. Attributes carry a
+ * version in the kernel: an answer to a question from before an invalidation is dropped.
  *
- * An entry of a message is only made to expire: it is asked for again before use, while the pages of a file that is merely called
- * differently stay. Entries of directories are invalidated, with all below them.
+ * An entry of a message is only made to expire: it is asked for again before use, while the pages of a file
+ * that is merely called differently stay. Entries of directories are invalidated, with all below them.
  *
- * When more changes at once than the queue holds, each directory's own entry is invalidated, and with it all entries below that nobody
- * is using. (A name that a process holds open just then may be found for as long as it does.)
+ * When more changes at once than the queue holds, each directory's own entry is invalidated, and with it all
+ * entries below that nobody is using. (A name that a process holds open just then may be found for as long as
+ * it does.)
  *
- * Telling the kernel can wait for a handler of another thread, never the other way round. So no lock is held meanwhile, and
- * the session's end waits until this thread has let go: events_exit does not end the loop, it asks this thread to do so.
+ * Telling the kernel can wait for a handler of another thread, never the other way round. So no lock is held
+ * meanwhile, and the session's end waits until this thread has let go: events_exit does not end the loop, it
+ * asks this thread to do so.
  */
 #include "events.h"
 #include <errno.h>
@@ -45,7 +48,7 @@ struct hidden {
 };
 
 struct events {
-    struct events *next;        /* protected by lock, as all down to hidden */
+    struct events *next; /* protected by lock, as all down to hidden */
     bool stop;
     struct notes notes;
     struct hidden *hidden;
@@ -53,14 +56,14 @@ struct events {
     struct notes batch;         /* the thread's own */
     volatile sig_atomic_t exit; /* set by a signal handler */
 
-    struct fs *fs;              /* constant, as the rest */
+    struct fs *fs; /* constant, as the rest */
     int wake_fd;
     pthread_t thread;
     bool started;
 };
 
-/* The cache cannot be told to stop calling a listener, and may commit after the mount is gone. So who is alive is known here,
- * and one lock guards that and all that the living share. */
+/* The cache cannot be told to stop calling a listener, and may commit after the mount is gone. So who is
+ * alive is known here, and one lock guards that and all that the living share. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct events *live; /* protected by lock */
 
@@ -145,7 +148,8 @@ static void tell_entry(struct events *e, uint64_t parent, const char *name, bool
         fuse_lowlevel_notify_inval_entry(se, parent, name, strlen(name));
 }
 
-/* In maildir++ the inbox's directories are the root's; and the root's other names are not kept by the kernel at all. */
+/* In maildir++ the inbox's directories are the root's; and the root's other names are not kept by the kernel
+ * at all. */
 static uint64_t shown_in(struct events *e, uint64_t parent)
 {
     struct mailbox m;
@@ -291,8 +295,8 @@ static bool take_notes(struct events *e)
     return !stop;
 }
 
-/* libfuse's loop looks at its end only between two requests, and one that waits in read(2) is not woken by it: so it
- * gets a request. */
+/* libfuse's loop looks at its end only between two requests, and one that waits in read(2) is not woken by
+ * it: so it gets a request. */
 static void end_loop(struct events *e)
 {
     struct statvfs st;

@@ -1,7 +1,7 @@
 #pragma once
 /*
- * The events thread: it tells the kernel what the server's changes made stale, and does what may not be done inside a
- * handler. It holds no lock while it talks to the kernel.
+ * The events thread: it tells the kernel what the server's changes made stale, and does what may not be done
+ * inside a handler. It holds no lock while it talks to the kernel.
  */
 #include "private.h"
 

@@ -11,9 +11,9 @@ enum { BUCKETS = 256 };
 
 struct files {
     struct cache *cache;
-    pthread_mutex_t lock;                /* a leaf: nothing else is locked, and nothing waited for, while it is held */
+    pthread_mutex_t lock; /* a leaf: nothing else is locked, and nothing waited for, while it is held */
     pthread_cond_t yielded;
-    struct open_file *bucket[BUCKETS];   /* protected by lock */
+    struct open_file *bucket[BUCKETS]; /* protected by lock */
 };
 
 int files_new(struct cache *c, struct files **ret)
@@ -156,7 +156,8 @@ void files_writer_end(struct files *t, struct open_file *f)
     pthread_mutex_lock(&t->lock);
     bool last = --f->writers == 0;
     pthread_mutex_unlock(&t->lock);
-    /* The row may be settled from now on: then the work file is a body, which must not be written to any more. */
+    /* The row may be settled from now on: then the work file is a body, which must not be written to any
+     * more. */
     if (last)
         atomic_store(&f->writing, false);
     work_writer_end(t->cache, f->id);

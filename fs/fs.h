@@ -10,17 +10,20 @@ struct fs;
 
 struct fs_options {
     const char *mountpoint;
-    const char *account;         /* for the source name in the mount table: "mailmount#account" (fsname), subtype mailmount */
+    const char *
+        account; /* for the source name in the mount table: "mailmount#account" (fsname), subtype mailmount */
     enum config_layout layout;
     bool read_only, allow_other, allow_root, auto_unmount;
     bool debug;
-    const char *extra;           /* other -o options for libfuse, or NULL */
-    /* .mailmount/status and the like: returns a malloc'ed text for a virtual file's name, NULL when there is none. Any thread. */
+    const char *extra; /* other -o options for libfuse, or NULL */
+    /* .mailmount/status and the like: returns a malloc'ed text for a virtual file's name, NULL when there is
+     * none. Any thread. */
     char *(*virtual_file)(void *arg, const char *name);
     void *virtual_arg;
 };
 
-/* Checks the mount point (cleans up a stale one, ENOTCONN), mounts. f is set on error: not a directory, not empty, in use, fusermount3 missing, ... */
+/* Checks the mount point (cleans up a stale one, ENOTCONN), mounts. f is set on error: not a directory, not
+ * empty, in use, fusermount3 missing, ... */
 int fs_mount(struct cache *c, const struct fs_options *o, struct fs **ret, struct fault *f);
 /* Serves until unmounted or fs_exit. */
 int fs_loop(struct fs *fs);

@@ -1,5 +1,6 @@
 /*
- * Making and removing names, and what happens to a row's content. Renames and links are in mail_rename.c and mail_link.c.
+ * Making and removing names, and what happens to a row's content. Renames and links are in mail_rename.c and
+ * mail_link.c.
  */
 #include "mail.h"
 #include <errno.h>
@@ -56,8 +57,8 @@ int mail_create(cache_tx *tx, const struct mail_place *at, struct message *ret)
     return r;
 }
 
-/* The row's own name goes, but it has another one: that becomes its own. Extra names are in tmp, so that a message
- * that had been delivered is one no more. */
+/* The row's own name goes, but it has another one: that becomes its own. Extra names are in tmp, so that a
+ * message that had been delivered is one no more. */
 static int fall_back_to_extra(cache_tx *tx, struct message *m)
 {
     char name[256];
@@ -156,7 +157,8 @@ int mail_store_written(cache_tx *tx, int64_t id, int64_t size, int64_t mtime_ns)
     m.changed_ms = mail_now_ms();
     /* Nothing of this need be visible, but the last writer may have gone: the engine is to look. */
     if (m.sub != SUB_TMP)
-        cache_tx_event(tx, &(struct cache_event){.kind = CACHE_WORK, .mailbox = m.mailbox, .ino = (uint64_t)id});
+        cache_tx_event(tx,
+                       &(struct cache_event){.kind = CACHE_WORK, .mailbox = m.mailbox, .ino = (uint64_t)id});
     return message_put(tx, &m);
 }
 

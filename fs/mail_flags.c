@@ -1,18 +1,18 @@
 /*
  * What a rename says about flags.
  *
- * A client that renames `x:2,S` to `x:2,FS` sets one flag; it does not state the other ones. So the difference of
- * the two names is applied to the flags that the row has, which may be more than a name can show: the letters a to z
- * of a mailbox stand for 26 keywords at most, and \Seen has no letter's certainty in new/, for mail in new/ is unread by
- * the convention, whatever its name says:
+ * A client that renames `x:2,S` to `x:2,FS` sets one flag; it does not state the other ones. So the
+ * difference of the two names is applied to the flags that the row has, which may be more than a name can
+ * show: the letters a to z of a mailbox stand for 26 keywords at most, and \Seen has no letter's certainty in
+ * new/, for mail in new/ is unread by the convention, whatever its name says:
  *
  *   - cur -> new clears \Seen, new -> cur sets it when the name has an S, also when it had one before;
- *   - one client (mu) writes names without keyword letters whenever it sets another flag or files a message: a
- *     rename that loses all letters a to z and changes something else besides keeps the keywords;
- *   - letters belong to a mailbox. In another mailbox they are read by that one's table, if it has one; else the
- *     keywords stay as they are;
- *   - scratch names say nothing. A message that an editor moves to `x~` keeps its flags, and gets those of its name
- *     when it comes back, its keywords as they were.
+ *   - one client (mu) writes names without keyword letters whenever it sets another flag or files a message:
+ * a rename that loses all letters a to z and changes something else besides keeps the keywords;
+ *   - letters belong to a mailbox. In another mailbox they are read by that one's table, if it has one; else
+ * the keywords stay as they are;
+ *   - scratch names say nothing. A message that an editor moves to `x~` keeps its flags, and gets those of
+ * its name when it comes back, its keywords as they were.
  */
 #include "mail.h"
 #include <string.h>
@@ -60,8 +60,8 @@ static flags_t system_renamed(flags_t flags, const struct mail_spelling *from, c
     return ((flags & FLAGS_SYSTEM) | added) & ~removed;
 }
 
-static flags_t keywords_renamed(flags_t flags, const struct mail_spelling *from, const struct mail_spelling *to,
-                                bool more_changed)
+static flags_t keywords_renamed(flags_t flags, const struct mail_spelling *from,
+                                const struct mail_spelling *to, bool more_changed)
 {
     flags_t before = from->flags & KEYWORDS, after = to->flags & KEYWORDS, mine = flags & KEYWORDS;
     bool other_mailbox = from->at.mailbox != to->at.mailbox;

@@ -24,7 +24,8 @@ static int extra_name(cache_tx *tx, int64_t id, const struct mail_place *at, str
 }
 
 /* The row moves; the name that it had in tmp becomes an extra one, until the client unlinks that. */
-static int deliver(cache_tx *tx, const struct message *from, const struct mail_spelling *to, struct message *ret)
+static int deliver(cache_tx *tx, const struct message *from, const struct mail_spelling *to,
+                   struct message *ret)
 {
     struct message m = *from;
     struct mail_place tmp = {.mailbox = from->mailbox, .sub = from->sub, .name = from->name};

@@ -2,12 +2,12 @@
  * Renames. What one means depends on where it starts and ends:
  *
  *   from \ to   cur, new                                tmp
- *   cur, new    flags by the difference of the names,   detached: the message is removed, its content stays as a file
- *               a move when the mailbox differs         of this side only
- *   tmp         delivery: flags by the new name         a name, no more
+ *   cur, new    flags by the difference of the names,   detached: the message is removed, its content stays
+ * as a file a move when the mailbox differs         of this side only tmp         delivery: flags by the new
+ * name         a name, no more
  *
- * and on who has the new name already: that row is superseded (mail_replace.c). The row, and with it the inode number, is the same before and
- * after, always.
+ * and on who has the new name already: that row is superseded (mail_replace.c). The row, and with it the
+ * inode number, is the same before and after, always.
  */
 #include <errno.h>
 #include <string.h>

@@ -1,13 +1,14 @@
 /*
  * Replacement: one row's content takes the place of another one's (case 12).
  *
- * Editors never change a message, they make a new file under its name: vim and emacs rename the old one to `x~` and
- * create `x`, sed -i and rsync rename a temporary file over it. For the server all of that is one message with new content. The
- * old row becomes GONE with `after` set to its heir, so that the server's copy is expunged only once the new one is
- * there, and the heir takes over INTERNALDATE and flags.
+ * Editors never change a message, they make a new file under its name: vim and emacs rename the old one to
+ * `x~` and create `x`, sed -i and rsync rename a temporary file over it. For the server all of that is one
+ * message with new content. The old row becomes GONE with `after` set to its heir, so that the server's copy
+ * is expunged only once the new one is there, and the heir takes over INTERNALDATE and flags.
  *
- * Saving twice before the server has seen the first version makes a chain, old <- first <- second. It is kept short: whoever waited
- * for a row that itself is removed and not known to the server waits for that row's heir instead.
+ * Saving twice before the server has seen the first version makes a chain, old <- first <- second. It is kept
+ * short: whoever waited for a row that itself is removed and not known to the server waits for that row's
+ * heir instead.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -60,8 +61,8 @@ static int wait_for_another(cache_tx *tx, int64_t id, int64_t after)
     return message_put(tx, &m);
 }
 
-/* Those that wait for `gone` wait for `after` from now on. Without an heir nothing is to be done: nobody waits for a row
- * that is GONE. */
+/* Those that wait for `gone` wait for `after` from now on. Without an heir nothing is to be done: nobody
+ * waits for a row that is GONE. */
 static int pass_on_waiting(cache_tx *tx, int64_t gone, int64_t after)
 {
     for (;;) {
@@ -80,7 +81,8 @@ static int pass_on_waiting(cache_tx *tx, int64_t gone, int64_t after)
 }
 
 /* The heir is the same message to its readers: it keeps when that arrived, and what they marked it with. (The
- * flags that Maildir has letters for are in the name that both have.) What the server has already is as it is. */
+ * flags that Maildir has letters for are in the name that both have.) What the server has already is as it
+ * is. */
 static int inherit(cache_tx *tx, const struct message *old, struct message *heir)
 {
     bool based;

@@ -45,7 +45,8 @@ static void op_readlink(fuse_req_t req, fuse_ino_t ino)
         reply_err(req, -EINVAL);
 }
 
-/* What is not here libfuse answers with ENOSYS, once a mount: extended attributes, and locks, which are then the kernel's. */
+/* What is not here libfuse answers with ENOSYS, once a mount: extended attributes, and locks, which are then
+ * the kernel's. */
 const struct fuse_lowlevel_ops fs_ops = {
     .init = op_init,
     .lookup = op_lookup,

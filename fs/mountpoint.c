@@ -90,7 +90,8 @@ int mountpoint_prepare(const char *path, struct fault *f)
     if (statvfs(path, &st) < 0 && errno == ENOTCONN) {
         int r = unmount_stale(path);
         if (r < 0)
-            return fault_set(f, FAULT_CREATE, r, "%s: a mount that has died is there, and stays (unmount it)", path);
+            return fault_set(f, FAULT_CREATE, r, "%s: a mount that has died is there, and stays (unmount it)",
+                             path);
         log_info("unmounted what a daemon that was killed had left at the mount point");
     }
     return check_directory(path, f);

@@ -42,5 +42,6 @@ void notes_add(struct notes *q, const struct cache_event *event)
         q->overflow = true;
         return;
     }
-    q->note[q->n++] = (struct note){.kind = event->kind, .parent = event->parent, .ino = event->ino, .name = at};
+    q->note[q->n++] =
+        (struct note){.kind = event->kind, .parent = event->parent, .ino = event->ino, .name = at};
 }

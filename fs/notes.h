@@ -1,7 +1,7 @@
 #pragma once
 /*
- * What the events thread is to tell the kernel: a queue, filled by the writer thread, with an upper bound. Beyond that it only
- * remembers that everything may be stale. Not locked: its owner's affair.
+ * What the events thread is to tell the kernel: a queue, filled by the writer thread, with an upper bound.
+ * Beyond that it only remembers that everything may be stale. Not locked: its owner's affair.
  */
 #include "buf.h"
 #include "cache.h"

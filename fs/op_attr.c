@@ -39,7 +39,8 @@ static int truncate_claimed(struct files *t, struct open_file *f, off_t size)
     return r;
 }
 
-/* truncate and ftruncate: a writer for this one moment, who leaves the row up to date if it is the only one. */
+/* truncate and ftruncate: a writer for this one moment, who leaves the row up to date if it is the only one.
+ */
 static int set_size(struct fs *fs, int64_t id, off_t size)
 {
     struct open_file *f = files_enter(fs->files, id);

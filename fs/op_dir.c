@@ -1,14 +1,15 @@
 /*
  * Directories.
  *
- * cur, new and tmp are listed from one ordered query a request. The cookie of an entry is the row's id, shifted, plus which of
- * the row's names in this directory it was; so a listing goes on where it was, whatever was renamed meanwhile, and shows
- * each message exactly once. Ids begin at 16, which leaves small numbers for "." and "..":
+ * cur, new and tmp are listed from one ordered query a request. The cookie of an entry is the row's id,
+ * shifted, plus which of the row's names in this directory it was; so a listing goes on where it was,
+ * whatever was renamed meanwhile, and shows each message exactly once. Ids begin at 16, which leaves small
+ * numbers for "." and "..":
  *
  *   1 ".", 2 "..", id << 8 | n for the n-th name of row id
  *
- * The root and the directories of mailboxes are small, and mixed from several sources: what they hold is captured when a listing begins,
- * and the cookie is a position in that.
+ * The root and the directories of mailboxes are small, and mixed from several sources: what they hold is
+ * captured when a listing begins, and the cookie is a position in that.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -30,8 +31,8 @@ struct fill {
     char *buffer;
     size_t size, used;
     bool plus;
-    off_t after;          /* the cookie to go on from */
-    int64_t last_id;      /* for the names of one row */
+    off_t after;     /* the cookie to go on from */
+    int64_t last_id; /* for the names of one row */
     off_t last_n;
 };
 
@@ -168,7 +169,8 @@ static int capture_all(struct fs *fs, struct listing *l, fuse_ino_t ino)
     return r < 0 ? r : local_list(fs->local, ino_mailbox(ino), false, capture_local, l);
 }
 
-/* In the flat layout names of the root must be asked for each time anyway; local files are looked up, since that counts. */
+/* In the flat layout names of the root must be asked for each time anyway; local files are looked up, since
+ * that counts. */
 static int add_entry(struct fill *f, fuse_ino_t dir, const struct entry *i, off_t cookie)
 {
     struct fuse_entry_param e;
@@ -218,7 +220,8 @@ void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         free(l);
 }
 
-static void read_dir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi, bool plus)
+static void read_dir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi,
+                     bool plus)
 {
     struct fs *fs = fs_of(req);
     if (ino_is_local(ino)) {

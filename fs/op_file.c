@@ -1,8 +1,9 @@
 /*
  * Open files: what is behind a handle is in files.h and content.c.
  *
- * A failure belongs in open: a body that is not here is fetched there (park.h), and a read can only fail with the disk. Close
- * is where a written message becomes durable: FLUSH comes for each close(2), before it returns.
+ * A failure belongs in open: a body that is not here is fetched there (park.h), and a read can only fail with
+ * the disk. Close is where a written message becomes durable: FLUSH comes for each close(2), before it
+ * returns.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -249,7 +250,8 @@ static int begin_write(struct fs *fs, struct open_file *f)
     return r;
 }
 
-void op_write_buf(fuse_req_t req, fuse_ino_t ino, struct fuse_bufvec *in, off_t off, struct fuse_file_info *fi)
+void op_write_buf(fuse_req_t req, fuse_ino_t ino, struct fuse_bufvec *in, off_t off,
+                  struct fuse_file_info *fi)
 {
     struct fs *fs = fs_of(req);
     if (ino_is_local(ino)) {
@@ -283,7 +285,8 @@ static int allocate(struct fs *fs, struct open_file *f, int mode, off_t off, off
     return r;
 }
 
-void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t length, struct fuse_file_info *fi)
+void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t length,
+                  struct fuse_file_info *fi)
 {
     struct fs *fs = fs_of(req);
     if (ino_is_local(ino))

@@ -222,8 +222,8 @@ static int unlink_change(cache_tx *tx, void *arg)
     return r < 0 ? r : clear_left(tx, c->fs, &c->left, &c->drop);
 }
 
-/* What was just written and is not in the store yet could not be restored: it is settled first, if nobody writes. That it fails
- * does not keep the name from going. */
+/* What was just written and is not in the store yet could not be restored: it is settled first, if nobody
+ * writes. That it fails does not keep the name from going. */
 static void settle_before_loss(struct fs *fs, const struct mail_place *at)
 {
     struct message m;
@@ -357,10 +357,8 @@ static int rename_box_change(cache_tx *tx, void *arg)
 static int rename_box(struct fs *fs, fuse_ino_t parent, const char *name, fuse_ino_t newparent,
                       const char *newname, bool noreplace)
 {
-    struct box_change c = {.fs = fs,
-                           .at = box_place(parent, name),
-                           .to = box_place(newparent, newname),
-                           .noreplace = noreplace};
+    struct box_change c = {
+        .fs = fs, .at = box_place(parent, name), .to = box_place(newparent, newname), .noreplace = noreplace};
     /* A directory that is to be replaced must be empty of local files, too. */
     if (has_local_files(fs, newparent, newname))
         return noreplace ? -EEXIST : -ENOTEMPTY;

@@ -23,7 +23,8 @@ static int marked_change(cache_tx *tx, void *arg)
     return r;
 }
 
-int own_write(struct cache *c, enum cache_durability durability, int (*change)(cache_tx *tx, void *arg), void *arg)
+int own_write(struct cache *c, enum cache_durability durability, int (*change)(cache_tx *tx, void *arg),
+              void *arg)
 {
     struct own_change own = {change, arg};
     return cache_write(c, CACHE_FROM_FILES, durability, marked_change, &own);

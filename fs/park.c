@@ -1,10 +1,12 @@
 /*
- * A parked request can be ended from two sides: the cache calls body_done, or libfuse calls was_interrupted. Both may come at any
- * moment, also while park_open is still on its way, and libfuse's may not answer (it is called under a lock of the request, which
- * answering frees). So the interrupt only leaves a mark, and the events thread cancels and answers.
+ * A parked request can be ended from two sides: the cache calls body_done, or libfuse calls was_interrupted.
+ * Both may come at any moment, also while park_open is still on its way, and libfuse's may not answer (it is
+ * called under a lock of the request, which answering frees). So the interrupt only leaves a mark, and the
+ * events thread cancels and answers.
  *
- * `busy` says that somebody is dealing with the request right now; body_done then leaves its result in it instead of answering. Who
- * clears busy looks for such a result. Answering a request begins with taking it from the list, under the lock: one does, no one else.
+ * `busy` says that somebody is dealing with the request right now; body_done then leaves its result in it
+ * instead of answering. Who clears busy looks for such a result. Answering a request begins with taking it
+ * from the list, under the lock: one does, no one else.
  */
 #include "park.h"
 #include <errno.h>
@@ -92,7 +94,8 @@ static void was_interrupted(fuse_req_t req, void *arg)
     events_wake(it->park->fs->events);
 }
 
-/* The caller has dealt with the request, and leaves it to the others, or answers a result that came meanwhile. */
+/* The caller has dealt with the request, and leaves it to the others, or answers a result that came
+ * meanwhile. */
 static void end_busy(struct parked *it)
 {
     struct park *p = it->park;

@@ -20,7 +20,7 @@ struct park;
 
 struct fs {
     struct cache *cache;
-    struct fs_options o;   /* with strings of our own */
+    struct fs_options o; /* with strings of our own */
     struct fuse_session *se;
     struct local *local;
     struct files *files;   /* files.h */
@@ -50,7 +50,8 @@ static inline void reply_err(fuse_req_t req, int err)
 int attr_get(struct fs *fs, fuse_ino_t ino, struct stat *ret, double *ret_timeout);
 void attr_of_message(struct fs *fs, const struct message *m, struct stat *ret, double *ret_timeout);
 void attr_entry(const struct stat *st, double timeout, struct fuse_entry_param *ret);
-/* For how long the name may be kept: not at all where renaming one mailbox renames others (maildir++, the root). */
+/* For how long the name may be kept: not at all where renaming one mailbox renames others (maildir++, the
+ * root). */
 double attr_entry_timeout(const struct fs *fs, fuse_ino_t parent, const char *name);
 
 /* ---- op_name.c ---- */
@@ -83,11 +84,13 @@ void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent, const char *n
 void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi);
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
-void op_write_buf(fuse_req_t req, fuse_ino_t ino, struct fuse_bufvec *in, off_t off, struct fuse_file_info *fi);
+void op_write_buf(fuse_req_t req, fuse_ino_t ino, struct fuse_bufvec *in, off_t off,
+                  struct fuse_file_info *fi);
 void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi);
-void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t length, struct fuse_file_info *fi);
+void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t length,
+                  struct fuse_file_info *fi);
 
 /* ---- op_dir.c ---- */
 

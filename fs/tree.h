@@ -18,13 +18,14 @@ int tree_box_of_dir(cache_rd *rd, enum config_layout layout, int64_t dir, struct
 /* The directory `name` in the mailbox directory `dir` (0: the root): its inode number. -ENOENT. */
 int tree_lookup(cache_rd *rd, enum config_layout layout, int64_t dir, const char *name, uint64_t *ret);
 /* The mailbox whose directory has that name: as above, but for mailboxes only. */
-int tree_find_box(cache_rd *rd, enum config_layout layout, int64_t dir, const char *name, struct mailbox *ret);
+int tree_find_box(cache_rd *rd, enum config_layout layout, int64_t dir, const char *name,
+                  struct mailbox *ret);
 
 /* All subdirectories; non-zero from each ends it and is returned. */
 int tree_each(cache_rd *rd, enum config_layout layout, int64_t dir,
               int (*each)(void *arg, const char *name, uint64_t ino), void *arg);
 unsigned tree_subdirectories(cache_rd *rd, enum config_layout layout, int64_t dir);
 
-/* Splits ".Archive.2024" into the components "Archive" and "2024", one a call: *at advances, starting at the name.
- * 1: ret is set; 0: the end; -EINVAL. */
+/* Splits ".Archive.2024" into the components "Archive" and "2024", one a call: *at advances, starting at the
+ * name. 1: ret is set; 0: the end; -EINVAL. */
 int tree_next_level(const char **at, char ret[256]);

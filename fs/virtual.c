@@ -1,6 +1,6 @@
 /*
- * `.mailmount`: what a person wants to know about the mount, as files. Each open captures the text as it is then, and is
- * read past the page cache (direct_io), so that its length may differ from what stat said.
+ * `.mailmount`: what a person wants to know about the mount, as files. Each open captures the text as it is
+ * then, and is read past the page cache (direct_io), so that its length may differ from what stat said.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -42,7 +42,8 @@ static char *text_of(struct fs *fs, fuse_ino_t ino)
 
 int virtual_attr(struct fs *fs, fuse_ino_t ino, struct stat *ret)
 {
-    struct stat st = {.st_ino = ino, .st_uid = fs->uid, .st_gid = fs->gid, .st_nlink = 1, .st_mode = S_IFREG | 0400};
+    struct stat st = {
+        .st_ino = ino, .st_uid = fs->uid, .st_gid = fs->gid, .st_nlink = 1, .st_mode = S_IFREG | 0400};
     clock_gettime(CLOCK_REALTIME, &st.st_mtim);
     st.st_ctim = st.st_atim = st.st_mtim;
     if (ino == VIRTUAL_DIR) {

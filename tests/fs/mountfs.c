@@ -1,6 +1,6 @@
 /*
- * Mounts a cache without an engine, for test_mount.py, which plays the server's part by lines on standard input. Each line is
- * answered by "ok ..." or "error NUMBER".
+ * Mounts a cache without an engine, for test_mount.py, which plays the server's part by lines on standard
+ * input. Each line is answered by "ok ..." or "error NUMBER".
  *
  *   mountfs CACHE MOUNTPOINT fs|maildir++
  *
@@ -125,9 +125,15 @@ static int do_mail(struct line *l)
     if (r < 0)
         return r;
     maildir_parse(l->name, NULL, &parsed);
-    l->m = (struct message){.mailbox = l->b.id, .sub = sub, .state = MESSAGE_PRESENT, .has_hash = true,
-                            .form = info.form, .size = info.size, .wire_size = info.wire_size,
-                            .date_s = 1000000000, .flags = parsed.flags};
+    l->m = (struct message){.mailbox = l->b.id,
+                            .sub = sub,
+                            .state = MESSAGE_PRESENT,
+                            .has_hash = true,
+                            .form = info.form,
+                            .size = info.size,
+                            .wire_size = info.wire_size,
+                            .date_s = 1000000000,
+                            .flags = parsed.flags};
     memcpy(l->m.hash, info.hash, sizeof(l->m.hash));
     snprintf(l->m.name, sizeof(l->m.name), "%s", l->name);
     return cache_write(cache, CACHE_FROM_SERVER, CACHE_SOON, put_mail, l);
@@ -300,7 +306,8 @@ int main(int argc, char **argv)
     struct cache_options o = {.dir = argv[1], .host = "host"};
     struct fs_options options = {.mountpoint = argv[2],
                                  .account = "test, with a comma",
-                                 .layout = strcmp(argv[3], "fs") == 0 ? CONFIG_LAYOUT_FS : CONFIG_LAYOUT_MAILDIRPP,
+                                 .layout =
+                                     strcmp(argv[3], "fs") == 0 ? CONFIG_LAYOUT_FS : CONFIG_LAYOUT_MAILDIRPP,
                                  .debug = getenv("MOUNTFS_DEBUG") != NULL,
                                  .virtual_file = virtual_file};
     log_to(2, LOG_LEVEL_INFO);
