@@ -175,12 +175,16 @@ static int open_to_look(struct cache *c, struct fault *f)
     return err ? database_fault(c, err, "cannot be used", f) : 0;
 }
 
+/* All connections together: their page caches give way to each other beyond this. */
+#define MEMORY_BYTES (16 << 20)
+
 int cache_open(const struct cache_options *options, struct cache **ret, struct fault *f)
 {
     struct cache *c = calloc(1, sizeof *c);
     if (!c)
         return fault_set(f, FAULT_IO, -ENOMEM, "%s: no memory", options->dir);
     c->dirfd = c->lockfd = -1;
+    sqlite3_soft_heap_limit64(MEMORY_BYTES);
     keywords_init(&c->keywords);
     int err = copy_options(c, options);
     if (!err)

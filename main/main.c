@@ -5,6 +5,7 @@
  * account.c opens an account's cache and engine, serve.c adds the file system and the control socket.
  */
 #include <locale.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -71,6 +72,8 @@ int main(int argc, char **argv)
     struct invocation in = {0};
     int option;
     setlocale(LC_ALL, "");
+    /* Many threads that allocate little each: an arena a thread would hold on to more than they ever use. */
+    mallopt(M_ARENA_MAX, 2);
     opterr = 0;
     while ((option = getopt_long(argc, argv, "+:c:hV", longs, NULL)) != -1) {
         switch (option) {
