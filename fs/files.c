@@ -28,27 +28,6 @@ int files_new(struct cache *c, struct files **ret)
     return 0;
 }
 
-static void free_file(struct open_file *f)
-{
-    io_close(&f->fd);
-    free(f);
-}
-
-void files_free(struct files *t)
-{
-    if (!t)
-        return;
-    for (unsigned i = 0; i < BUCKETS; i++) {
-        for (struct open_file *f = t->bucket[i], *next; f; f = next) {
-            next = f->next;
-            free_file(f);
-        }
-    }
-    pthread_cond_destroy(&t->yielded);
-    pthread_mutex_destroy(&t->lock);
-    free(t);
-}
-
 struct cache *files_cache(struct files *t)
 {
     return t->cache;
@@ -125,22 +104,50 @@ static void meet_fate(struct files *t, int64_t id, enum mail_fate fate)
         log_warning("an unlinked file (row %lld) could not be cleared away: %d", (long long)id, r);
 }
 
+static void dispose(struct files *t, struct open_file *f)
+{
+    io_close(&f->fd);
+    meet_fate(t, f->id, f->fate);
+    free(f);
+}
+
 void files_leave(struct files *t, struct open_file *f)
 {
-    enum mail_fate fate = MAIL_FATE_NONE;
-    int64_t id = f->id;
     pthread_mutex_lock(&t->lock);
     bool last = --f->users == 0;
     if (last) {
-        struct open_file **at = find(t, id);
+        struct open_file **at = find(t, f->id);
         *at = f->next;
-        fate = f->fate;
     }
     pthread_mutex_unlock(&t->lock);
-    if (!last)
+    if (last)
+        dispose(t, f);
+}
+
+/* A handle that was open when the mount ended: what was written to it counts. */
+static void close_for_good(struct files *t, struct open_file *f)
+{
+    while (f->writers > 0) {
+        int r = content_end_write(t, f);
+        if (r < 0)
+            log_error("a file that was being written (row %lld) is not up to date: %d", (long long)f->id, r);
+    }
+    dispose(t, f);
+}
+
+void files_free(struct files *t)
+{
+    if (!t)
         return;
-    free_file(f);
-    meet_fate(t, id, fate);
+    for (unsigned i = 0; i < BUCKETS; i++) {
+        for (struct open_file *f = t->bucket[i], *next; f; f = next) {
+            next = f->next;
+            close_for_good(t, f);
+        }
+    }
+    pthread_cond_destroy(&t->yielded);
+    pthread_mutex_destroy(&t->lock);
+    free(t);
 }
 
 void files_writer_begin(struct files *t, struct open_file *f)

@@ -30,7 +30,8 @@ struct open_file {
 };
 
 int files_new(struct cache *c, struct files **ret);
-void files_free(struct files *t); /* NULL is allowed; nothing may be open */
+/* Closes what is still open. NULL is allowed. */
+void files_free(struct files *t);
 
 /* The record of a row, made when there is none, claimed; the caller is one more user of it. NULL without
  * memory. */

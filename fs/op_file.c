@@ -6,7 +6,6 @@
  * returns.
  */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include "files.h"
@@ -14,35 +13,34 @@
 #include "own.h"
 #include "park.h"
 
-struct handle {
-    struct open_file *file;
-    bool writes;
-};
-
-static struct handle *handle_of(const struct fuse_file_info *fi)
+/* A handle is its file, and in the lowest bit whether it may write. */
+static uint64_t handle_make(struct open_file *f, bool writes)
 {
-    return (struct handle *)(uintptr_t)fi->fh;
+    return (uintptr_t)f | writes;
+}
+
+static struct open_file *handle_file(const struct fuse_file_info *fi)
+{
+    return (struct open_file *)(uintptr_t)(fi->fh & ~(uint64_t)1);
+}
+
+static bool handle_writes(const struct fuse_file_info *fi)
+{
+    return fi->fh & 1;
 }
 
 /* The handle takes over the caller's use of the file. Unclaims it. */
-static int make_handle(struct fs *fs, struct open_file *f, bool writes, struct fuse_file_info *fi)
+static void make_handle(struct fs *fs, struct open_file *f, bool writes, struct fuse_file_info *fi)
 {
-    struct handle *h = malloc(sizeof(*h));
     files_yield(fs->files, f);
-    if (!h)
-        return -ENOMEM;
-    *h = (struct handle){.file = f, .writes = writes};
-    fi->fh = (uintptr_t)h;
+    fi->fh = handle_make(f, writes);
     fi->keep_cache = 1;
     fi->noflush = !writes;
-    return 0;
 }
 
 /* Undoes files_enter and the beginning of writing. */
-static void abandon(struct fs *fs, struct open_file *f, bool writes, bool claimed)
+static void abandon(struct fs *fs, struct open_file *f, bool writes)
 {
-    if (!claimed)
-        files_claim(fs->files, f);
     if (writes)
         content_end_write(fs->files, f);
     files_yield(fs->files, f);
@@ -51,9 +49,9 @@ static void abandon(struct fs *fs, struct open_file *f, bool writes, bool claime
 
 static void close_handle(struct fs *fs, struct fuse_file_info *fi)
 {
-    struct handle *h = handle_of(fi);
-    abandon(fs, h->file, h->writes, false);
-    free(h);
+    struct open_file *f = handle_file(fi);
+    files_claim(fs->files, f);
+    abandon(fs, f, handle_writes(fi));
 }
 
 /* ---- open ---- */
@@ -91,15 +89,13 @@ static int open_message(struct fs *fs, fuse_ino_t ino, struct fuse_file_info *fi
         files_writer_begin(fs->files, f);
     int r = open_claimed(fs, f, fi->flags);
     if (r < 0) {
-        abandon(fs, f, writes, true);
+        abandon(fs, f, writes);
         return r;
     }
     if (writes && (fi->flags & O_TRUNC))
         atomic_store(&f->changed, true);
-    r = make_handle(fs, f, writes, fi);
-    if (r < 0)
-        abandon(fs, f, writes, false);
-    return r;
+    make_handle(fs, f, writes, fi);
+    return 0;
 }
 
 static void reply_open(fuse_req_t req, struct fuse_file_info *fi)
@@ -171,14 +167,12 @@ static int open_new(struct fs *fs, int64_t id, struct fuse_file_info *fi)
     files_writer_begin(fs->files, f);
     int r = content_create(fs->files, f);
     if (r < 0) {
-        abandon(fs, f, true, true);
+        abandon(fs, f, true);
         return r;
     }
     /* Also a handle that only reads counts as a writer: it holds the file as it was made. */
-    r = make_handle(fs, f, true, fi);
-    if (r < 0)
-        abandon(fs, f, true, false);
-    return r;
+    make_handle(fs, f, true, fi);
+    return 0;
 }
 
 static void create_mail(fuse_req_t req, fuse_ino_t parent, const char *name, struct fuse_file_info *fi)
@@ -234,7 +228,7 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse
     }
     struct fuse_bufvec out = FUSE_BUFVEC_INIT(size);
     out.buf[0].flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK;
-    out.buf[0].fd = handle_of(fi)->file->fd;
+    out.buf[0].fd = handle_file(fi)->fd;
     out.buf[0].pos = off;
     fuse_reply_data(req, &out, FUSE_BUF_SPLICE_MOVE);
 }
@@ -258,7 +252,7 @@ void op_write_buf(fuse_req_t req, fuse_ino_t ino, struct fuse_bufvec *in, off_t 
         local_write_buf(fs->local, req, ino, in, off, fi);
         return;
     }
-    struct open_file *f = handle_of(fi)->file;
+    struct open_file *f = handle_file(fi);
     int r = begin_write(fs, f);
     if (r < 0) {
         reply_err(req, r);
@@ -292,7 +286,7 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len
     if (ino_is_local(ino))
         local_fallocate(fs->local, req, ino, mode, off, length, fi);
     else
-        reply_err(req, allocate(fs, handle_of(fi)->file, mode, off, length));
+        reply_err(req, allocate(fs, handle_file(fi), mode, off, length));
 }
 
 /* ---- flush, fsync, release ---- */
@@ -319,10 +313,10 @@ void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         local_flush(fs->local, req, ino, fi);
         return;
     }
-    if (virtual_is(ino) || !handle_of(fi)->writes)
+    if (virtual_is(ino) || !handle_writes(fi))
         reply_err(req, 0);
     else
-        reply_err(req, store(fs, handle_of(fi)->file, is_mail(fs, (int64_t)ino)));
+        reply_err(req, store(fs, handle_file(fi), is_mail(fs, (int64_t)ino)));
 }
 
 void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
@@ -332,7 +326,7 @@ void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_inf
         local_fsync(fs->local, req, ino, datasync, fi);
         return;
     }
-    int r = virtual_is(ino) ? 0 : store(fs, handle_of(fi)->file, true);
+    int r = virtual_is(ino) ? 0 : store(fs, handle_file(fi), true);
     reply_err(req, r < 0 ? r : cache_sync(fs->cache));
 }
 

@@ -1,4 +1,4 @@
-"""The file side through a real mount: mountfs, with this test as the server. Needs /dev/fuse; skipped without."""
+"""The file side through a real mount: mountfs, with this test as the server. Needs /dev/fuse; else skipped."""
 import errno
 import os
 import shutil
@@ -539,7 +539,8 @@ def test_refused_mount_points(base):
     run = subprocess.run([MOUNTFS, os.path.join(base, "cache"), root, "fs"], capture_output=True, text=True)
     assert run.returncode == 73
     assert f"{root}: not empty (choose an empty directory)" in run.stderr
-    run = subprocess.run([MOUNTFS, os.path.join(base, "cache"), root + "/x", "fs"], capture_output=True, text=True)
+    run = subprocess.run([MOUNTFS, os.path.join(base, "cache"), os.path.join(root, "x"), "fs"],
+                         capture_output=True, text=True)
     assert "not a directory" in run.stderr
 
 
@@ -568,6 +569,19 @@ def test_what_was_closed_is_there_after_a_kill(base):
     mount.start()
     assert get(mount.path("INBOX/new/1.x")) == BODY
     assert get(mount.path("INBOX/cur/1.y:2,S")) == BODY
+    mount.end()
+
+
+def test_unmounted_while_a_file_is_written(base):
+    mount = Mount(base)
+    mount.server("box", "INBOX")
+    fd = os.open(mount.path("INBOX/cur/1.A:2,S"), os.O_CREAT | os.O_WRONLY)
+    os.write(fd, BODY)
+    mount.stop()
+    fails(errno.ENOTCONN, os.write, fd, b"more")
+    fails(errno.ENOTCONN, os.close, fd)
+    mount.start()
+    assert get(mount.path("INBOX/cur/1.A:2,S")) == BODY
     mount.end()
 
 
