@@ -24,7 +24,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
-#include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -54,7 +54,7 @@ struct events {
     struct hidden *hidden;
 
     struct notes batch;         /* the thread's own */
-    volatile sig_atomic_t exit; /* set by a signal handler */
+    atomic_bool exit;           /* set by a signal handler, too */
 
     struct fs *fs; /* constant, as the rest */
     int wake_fd;
@@ -100,7 +100,7 @@ void events_wake(struct events *e)
 void events_exit(struct events *e)
 {
     int saved = errno;
-    e->exit = 1;
+    atomic_store(&e->exit, true);
     events_wake(e);
     errno = saved;
 }
@@ -316,7 +316,7 @@ static void *run(void *arg)
             log_debug("woken for nothing");
         if (!take_notes(e))
             return NULL;
-        if (e->exit) {
+        if (atomic_load(&e->exit)) {
             end_loop(e);
             return NULL;
         }
