@@ -1,10 +1,11 @@
 /*
- * APPEND (RFC 3501 6.3.11), streamed from the caller in pieces, its octets unaltered. A small message goes as a non-synchronising literal where
- * the server takes those (RFC 7888), which saves a round trip; a large one waits for the go-ahead, so that a server that is going to refuse it
- * can do so before it is sent.
+ * APPEND (RFC 3501 6.3.11), streamed from the caller in pieces, its octets unaltered. A small message goes as
+ * a non-synchronising literal where the server takes those (RFC 7888), which saves a round trip; a large one
+ * waits for the go-ahead, so that a server that is going to refuse it can do so before it is sent.
  *
- * From the first octet to the tagged answer a broken connection means that nobody knows: WORKER_UNKNOWN. When the caller's own reading fails
- * inside the literal, the connection is dropped, and the server with it the message: it was never complete.
+ * From the first octet to the tagged answer a broken connection means that nobody knows: WORKER_UNKNOWN. When
+ * the caller's own reading fails inside the literal, the connection is dropped, and the server with it the
+ * message: it was never complete.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -18,7 +19,8 @@
 
 static bool asynchronous(const struct imap *im, int64_t size)
 {
-    return (im->has.literal_plus && size <= ASYNCHRONOUS_MAX) || (im->has.literal_minus && size <= LITERAL_MINUS_MAX);
+    return (im->has.literal_plus && size <= ASYNCHRONOUS_MAX) ||
+           (im->has.literal_minus && size <= LITERAL_MINUS_MAX);
 }
 
 static void build(struct imap *im, struct command *c, const struct worker_op *op)
@@ -39,7 +41,8 @@ static void build(struct imap *im, struct command *c, const struct worker_op *op
         c->split[c->splits++] = c->text.length;
 }
 
-/* The literal's octets and the command's end. 0; 1 when the caller's reading failed, with *err; or the stream's errno. */
+/* The literal's octets and the command's end. 0; 1 when the caller's reading failed, with *err; or the
+ * stream's errno. */
 static int stream_message(struct imap *im, const struct worker_op *op, int *err)
 {
     mailstream *m = im->etpan->imap_stream;
@@ -57,7 +60,8 @@ static int stream_message(struct imap *im, const struct worker_op *op, int *err)
     free(piece);
     if (*err < 0)
         return 1;
-    if (im->stream->err == 0 && (mailstream_write(m, "\r\n", 2) < 0 || mailstream_flush(m) < 0) && im->stream->err == 0)
+    if (im->stream->err == 0 && (mailstream_write(m, "\r\n", 2) < 0 || mailstream_flush(m) < 0) &&
+        im->stream->err == 0)
         im->stream->err = -EIO;
     return im->stream->err;
 }
@@ -76,9 +80,11 @@ static int on_appenduid(void *arg, const struct reply *r)
     return 0;
 }
 
-enum worker_result imap_append(struct imap *im, const struct worker_op *op, struct worker_outcome *ret, struct worker_error *e)
+enum worker_result imap_append(struct imap *im, const struct worker_op *op, struct worker_outcome *ret,
+                               struct worker_error *e)
 {
-    static const char no_nul[] = "the message contains NUL octets, which this server does not take (BINARY is not offered)";
+    static const char no_nul[] =
+        "the message contains NUL octets, which this server does not take (BINARY is not offered)";
     struct command c;
     unsigned tag;
     int err;

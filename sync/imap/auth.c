@@ -1,4 +1,5 @@
-/* The login: AUTHENTICATE PLAIN (RFC 4616), or LOGIN. Every buffer of ours and libetpan's that held the password is wiped. */
+/* The login: AUTHENTICATE PLAIN (RFC 4616), or LOGIN. Every buffer of ours and libetpan's that held the
+ * password is wiped. */
 #include <errno.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -16,7 +17,8 @@ void imap_wipe(struct imap *im, struct buf *sent)
     buf_finish(sent);
 }
 
-/* "\0user\0password" in base64. Built without growing on the way: a buffer that moves leaves its old place unwiped. */
+/* "\0user\0password" in base64. Built without growing on the way: a buffer that moves leaves its old place
+ * unwiped. */
 static int plain_response(const char *user, const char *password, char **ret)
 {
     size_t u = strlen(user), p = strlen(password), n = u + p + 2;
@@ -73,7 +75,8 @@ static int await_challenge(struct imap *im, unsigned tag, struct reply *ret)
     }
 }
 
-static int send_plain(struct imap *im, const char *user, const char *password, unsigned *ret_tag, bool *ret_ended)
+static int send_plain(struct imap *im, const char *user, const char *password, unsigned *ret_tag,
+                      bool *ret_ended)
 {
     char *response;
     struct buf line = {0};
@@ -102,7 +105,8 @@ static int send_plain(struct imap *im, const char *user, const char *password, u
 }
 
 /* LOGIN user password, both as synchronising literals when they do not go into quotes. */
-static enum worker_result run_login(struct imap *im, const char *user, const char *password, struct worker_error *e)
+static enum worker_result run_login(struct imap *im, const char *user, const char *password,
+                                    struct worker_error *e)
 {
     struct command c;
     command_begin(im, &c, "LOGIN ");
@@ -119,7 +123,8 @@ static enum worker_result run_login(struct imap *im, const char *user, const cha
     return imap_run(im, &c, NULL, NULL, e);
 }
 
-static enum worker_result run_plain(struct imap *im, const char *user, const char *password, struct worker_error *e)
+static enum worker_result run_plain(struct imap *im, const char *user, const char *password,
+                                    struct worker_error *e)
 {
     unsigned tag = 0;
     bool ended = false;
@@ -138,8 +143,10 @@ static int login_fault(struct imap *im, const struct worker_error *e, struct fau
 {
     const char *peer = im->about.peer;
     if (strcmp(im->done.name, "UNAVAILABLE") == 0 || strcmp(im->done.name, "INUSE") == 0 || e->retry_ms > 0)
-        return fault_set(f, FAULT_UNAVAILABLE, -EAGAIN, "%s: the server cannot log in now: %s", peer, e->text);
-    return fault_set(f, FAULT_DENIED, -EACCES, "%s: login refused: %s (check user and password)", peer, e->text);
+        return fault_set(f, FAULT_UNAVAILABLE, -EAGAIN, "%s: the server cannot log in now: %s", peer,
+                         e->text);
+    return fault_set(f, FAULT_DENIED, -EACCES, "%s: login refused: %s (check user and password)", peer,
+                     e->text);
 }
 
 /* Which way: PLAIN where it is offered, since its octets are those of the password; LOGIN else. */
@@ -148,10 +155,12 @@ static int choose(struct imap *im, bool *ret_plain, struct fault *f)
     enum config_auth auth = im->account->auth;
     *ret_plain = auth == CONFIG_AUTH_PLAIN || (auth == CONFIG_AUTH_AUTO && im->has.auth_plain);
     if (*ret_plain && !im->has.auth_plain)
-        return fault_set(f, FAULT_DENIED, -EACCES, "%s: the server does not offer auth = plain (try auto)", im->about.peer);
+        return fault_set(f, FAULT_DENIED, -EACCES, "%s: the server does not offer auth = plain (try auto)",
+                         im->about.peer);
     if (!*ret_plain && im->has.login_disabled)
         return fault_set(f, FAULT_DENIED, -EACCES, "%s: the server has disabled LOGIN%s", im->about.peer,
-                         im->stream->ssl == NULL ? " without TLS (set tls = implicit or starttls)" : " (try auth = auto)");
+                         im->stream->ssl == NULL ? " without TLS (set tls = implicit or starttls)"
+                                                 : " (try auth = auto)");
     snprintf(im->about.login, sizeof im->about.login, "%s", *ret_plain ? "PLAIN" : "LOGIN");
     return 0;
 }

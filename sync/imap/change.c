@@ -1,16 +1,19 @@
 /*
- * Flags, removal, filing: STORE, EXPUNGE, MOVE, COPY over sets of UIDs, and the way from worker_op to the verb's function.
+ * Flags, removal, filing: STORE, EXPUNGE, MOVE, COPY over sets of UIDs, and the way from worker_op to the
+ * verb's function.
  *
- * Removal takes away the UIDs it names and no others, whatever else another client has marked \Deleted (case 16). With UIDPLUS that is one
- * command. Without it there is only EXPUNGE for the whole mailbox: then the marks of others are taken off for the moment and put back. If
- * the connection breaks in between, those messages are there without their mark: the mild side of the error.
+ * Removal takes away the UIDs it names and no others, whatever else another client has marked \Deleted (case
+ * 16). With UIDPLUS that is one command. Without it there is only EXPUNGE for the whole mailbox: then the
+ * marks of others are taken off for the moment and put back. If the connection breaks in between, those
+ * messages are there without their mark: the mild side of the error.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include "session.h"
 
-static enum worker_result store(struct imap *im, const struct uidset *uids, char sign, flags_t flags, struct worker_error *e)
+static enum worker_result store(struct imap *im, const struct uidset *uids, char sign, flags_t flags,
+                                struct worker_error *e)
 {
     struct command names = {0};
     if (flags == 0)
@@ -50,7 +53,8 @@ static int on_search(void *arg, const struct reply *r)
     return 0;
 }
 
-static enum worker_result command(struct imap *im, const char *text, imap_each *each, void *arg, struct worker_error *e)
+static enum worker_result command(struct imap *im, const char *text, imap_each *each, void *arg,
+                                  struct worker_error *e)
 {
     struct command c;
     command_begin(im, &c, "%s", text);
@@ -58,7 +62,8 @@ static enum worker_result command(struct imap *im, const char *text, imap_each *
 }
 
 /* EXPUNGE of the whole mailbox, with nothing but ours marked. */
-static enum worker_result expunge_all_marked(struct imap *im, const struct uidset *ours, struct worker_error *e)
+static enum worker_result expunge_all_marked(struct imap *im, const struct uidset *ours,
+                                             struct worker_error *e)
 {
     struct others o = {.ours = ours};
     enum worker_result r = command(im, "UID SEARCH DELETED", on_search, &o, e);
@@ -119,7 +124,8 @@ static int on_copyuid(void *arg, const struct reply *r)
     }
     /* Several commands' targets stay in step with their sources only while both go on ascending. */
     const struct uidset *have = &f->got.target;
-    f->lost = f->lost || (have->n > 0 && (have->range[have->n - 1].last >= target.range[0].first || validity != f->got.uidvalidity));
+    f->lost = f->lost || (have->n > 0 && (have->range[have->n - 1].last >= target.range[0].first ||
+                                          validity != f->got.uidvalidity));
     f->got.uidvalidity = validity;
     for (size_t i = 0; result == 0 && i < source.n; i++)
         result = uidset_add_range(&f->got.source, source.range[i].first, source.range[i].last);
@@ -137,13 +143,15 @@ static void filing_finish(struct filing *f)
     f->got.uidvalidity = 0;
 }
 
-static enum worker_result file(struct imap *im, const struct worker_op *op, struct worker_outcome *ret, struct worker_error *e)
+static enum worker_result file(struct imap *im, const struct worker_op *op, struct worker_outcome *ret,
+                               struct worker_error *e)
 {
     bool move = op->verb == WORKER_MOVE && im->has.move;
     struct filing f = {.got.moved = move};
     struct command target = {0};
     command_string(im, &target, op->target);
-    enum worker_result r = imap_run_uids(im, move ? "UID MOVE" : "UID COPY", op->uids, &target, on_copyuid, &f, e);
+    enum worker_result r =
+        imap_run_uids(im, move ? "UID MOVE" : "UID COPY", op->uids, &target, on_copyuid, &f, e);
     if (r != WORKER_DONE || f.lost)
         filing_finish(&f);
     if (r == WORKER_DONE)
@@ -152,11 +160,12 @@ static enum worker_result file(struct imap *im, const struct worker_op *op, stru
 }
 
 /* Over messages: in the mailbox that was meant, not in another one that has its name now. */
-static enum worker_result messages(struct imap *im, const struct worker_op *op, struct worker_outcome *ret, struct worker_error *e)
+static enum worker_result messages(struct imap *im, const struct worker_op *op, struct worker_outcome *ret,
+                                   struct worker_error *e)
 {
     enum worker_result r = imap_need(im, op->mailbox, op->uidvalidity, e);
     if (r != WORKER_DONE)
-        return imap_harmless(r);
+        return imap_harmless(r, e);
     switch (op->verb) {
     case WORKER_STORE:
         return store_both(im, op, e);
@@ -167,7 +176,8 @@ static enum worker_result messages(struct imap *im, const struct worker_op *op, 
     }
 }
 
-enum worker_result imap_apply(struct worker *w, const struct worker_op *op, struct worker_outcome *ret, struct worker_error *e)
+enum worker_result imap_apply(struct worker *w, const struct worker_op *op, struct worker_outcome *ret,
+                              struct worker_error *e)
 {
     struct imap *im = imap_of(w);
     struct worker_outcome got = {0};

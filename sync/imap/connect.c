@@ -33,7 +33,8 @@ static struct lookup *lookup_new(const char *host, uint16_t port)
         return NULL;
     strcpy(l->host, host);
     snprintf(l->service, sizeof l->service, "%u", port);
-    l->hints = (struct addrinfo){.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
+    l->hints =
+        (struct addrinfo){.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
     l->request = (struct gaicb){.ar_name = l->host, .ar_service = l->service, .ar_request = &l->hints};
     return l;
 }
@@ -53,8 +54,8 @@ static int lookup_wait(struct lookup *l, const struct cancel *cancel, int64_t de
 }
 
 /* The resolver itself knows neither deadline nor cancel, so that it runs in glibc's helper thread. */
-static int resolve(const char *host, uint16_t port, int64_t deadline_ms, const struct cancel *cancel, struct addrinfo **ret,
-                   struct fault *f)
+static int resolve(const char *host, uint16_t port, int64_t deadline_ms, const struct cancel *cancel,
+                   struct addrinfo **ret, struct fault *f)
 {
     struct lookup *l = lookup_new(host, port);
     if (l == NULL)
@@ -63,15 +64,16 @@ static int resolve(const char *host, uint16_t port, int64_t deadline_ms, const s
     int g = getaddrinfo_a(GAI_NOWAIT, list, 1, NULL);
     int r = g == 0 ? lookup_wait(l, cancel, deadline_ms) : 0;
     if (r < 0 && gai_cancel(&l->request) == EAI_NOTCANCELED)
-        return fault_set(f, FAULT_UNAVAILABLE, r, "%s: cannot resolve: no answer (check host, and the network)", host);
+        return fault_set(f, FAULT_UNAVAILABLE, r,
+                         "%s: cannot resolve: no answer (check host, and the network)", host);
     if (g == 0)
         g = r < 0 ? EAI_CANCELED : gai_error(&l->request);
     *ret = l->request.ar_result;
     free(l);
     if (g == 0)
         return 0;
-    return fault_set(f, FAULT_UNAVAILABLE, r < 0 ? r : -EHOSTUNREACH, "%s: cannot resolve: %s (check host, and the network)", host,
-                     gai_strerror(g));
+    return fault_set(f, FAULT_UNAVAILABLE, r < 0 ? r : -EHOSTUNREACH,
+                     "%s: cannot resolve: %s (check host, and the network)", host, gai_strerror(g));
 }
 
 static void tune(int fd)
@@ -106,16 +108,18 @@ static int connect_one(const struct addrinfo *a, int timeout_ms, const struct ca
 
 static int connect_fault(const char *host, uint16_t port, int err, struct fault *f)
 {
-    const char *hint = err == -ECONNREFUSED ? "connection refused (is the server running? check host and port)"
-                       : err == -ETIMEDOUT  ? "no answer (check host and port, and the network)"
-                       : err == -ECANCELED  ? "cancelled"
-                                            : NULL;
+    const char *hint = err == -ECONNREFUSED
+                           ? "connection refused (is the server running? check host and port)"
+                       : err == -ETIMEDOUT ? "no answer (check host and port, and the network)"
+                       : err == -ECANCELED ? "cancelled"
+                                           : NULL;
     if (hint != NULL)
         return fault_set(f, FAULT_UNAVAILABLE, err, "%s:%u: %s", host, port, hint);
     return fault_set(f, FAULT_UNAVAILABLE, err, "%s:%u: %s (check the network)", host, port, strerror(-err));
 }
 
-int stream_connect(const char *host, uint16_t port, int connect_ms, struct cancel *cancel, int *ret_fd, struct fault *f)
+int stream_connect(const char *host, uint16_t port, int connect_ms, struct cancel *cancel, int *ret_fd,
+                   struct fault *f)
 {
     struct addrinfo *all = NULL;
     int r = resolve(host, port, clock_boot_ms() + connect_ms, cancel, &all, f);
@@ -132,8 +136,8 @@ int stream_connect(const char *host, uint16_t port, int connect_ms, struct cance
     return 0;
 }
 
-/* /bin/sh -c COMMAND with the socket as its standard input and output, in a process group of its own, so that all of it can be ended. The
- * signals that a thread of a daemon blocks or ignores are not passed on. */
+/* /bin/sh -c COMMAND with the socket as its standard input and output, in a process group of its own, so that
+ * all of it can be ended. The signals that a thread of a daemon blocks or ignores are not passed on. */
 static int spawn(const char *command, int fd, pid_t *ret)
 {
     char *const argv[] = {"sh", "-c", (char *)command, NULL};
@@ -155,7 +159,8 @@ static int spawn(const char *command, int fd, pid_t *ret)
     posix_spawnattr_setsigmask(&attributes, &none);
     posix_spawnattr_setsigdefault(&attributes, &usual);
     posix_spawnattr_setpgroup(&attributes, 0);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
+    posix_spawnattr_setflags(&attributes,
+                             POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
     int r = posix_spawn_file_actions_adddup2(&files, fd, 0);
     if (r == 0)
         r = posix_spawn_file_actions_adddup2(&files, fd, 1);

@@ -76,10 +76,22 @@ static int errno_of(const struct reply *r)
         const char *code;
         int err;
     } table[] = {
-        {"OVERQUOTA", -EDQUOT},     {"TOOBIG", -EFBIG},       {"NOPERM", -EACCES},           {"ALREADYEXISTS", -EEXIST},
-        {"NONEXISTENT", -ENOENT},   {"TRYCREATE", -ENOENT},   {"LIMIT", -ENOSPC},            {"CANNOT", -EINVAL},
-        {"INUSE", -EAGAIN},         {"UNAVAILABLE", -EAGAIN}, {"THROTTLED", -EAGAIN},        {"EXPUNGEISSUED", -ESTALE},
-        {"HASCHILDREN", -ENOTEMPTY}, {"READ-ONLY", -EROFS},   {"AUTHENTICATIONFAILED", -EACCES}, {"AUTHORIZATIONFAILED", -EACCES},
+        {"OVERQUOTA", -EDQUOT},
+        {"TOOBIG", -EFBIG},
+        {"NOPERM", -EACCES},
+        {"ALREADYEXISTS", -EEXIST},
+        {"NONEXISTENT", -ENOENT},
+        {"TRYCREATE", -ENOENT},
+        {"LIMIT", -ENOSPC},
+        {"CANNOT", -EINVAL},
+        {"INUSE", -EAGAIN},
+        {"UNAVAILABLE", -EAGAIN},
+        {"THROTTLED", -EAGAIN},
+        {"EXPUNGEISSUED", -ESTALE},
+        {"HASCHILDREN", -ENOTEMPTY},
+        {"READ-ONLY", -EROFS},
+        {"AUTHENTICATIONFAILED", -EACCES},
+        {"AUTHORIZATIONFAILED", -EACCES},
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (strcmp(r->name, table[i].code) == 0)
@@ -120,7 +132,8 @@ static int read_octets(struct imap *im, uint64_t n)
 {
     while (n > 0) {
         char piece[16384];
-        ssize_t got = mailstream_read(im->etpan->imap_stream, piece, n < sizeof piece ? (size_t)n : sizeof piece);
+        ssize_t got =
+            mailstream_read(im->etpan->imap_stream, piece, n < sizeof piece ? (size_t)n : sizeof piece);
         if (got <= 0)
             return im->stream->err < 0 ? im->stream->err : -ECONNRESET;
         int r = buf_add(&im->octets, piece, (size_t)got);
@@ -162,7 +175,8 @@ static void note(struct imap *im, const struct reply *r)
 {
     struct imap_selected *s = &im->selected;
     if (r->kind == REPLY_STATUS && r->condition == REPLY_BYE)
-        snprintf(im->bye, sizeof im->bye, "%.*s", (int)(r->text_length < 250 ? r->text_length : 250), r->text);
+        snprintf(im->bye, sizeof im->bye, "%.*s", (int)(r->text_length < 250 ? r->text_length : 250),
+                 r->text);
     if (r->kind != REPLY_DATA || s->name == NULL)
         return;
     if (strcmp(r->name, "EXISTS") == 0) {
@@ -257,7 +271,8 @@ enum worker_result imap_send(struct imap *im, struct command *c, unsigned *ret_t
     return imap_broken(im, sent, e);
 }
 
-enum worker_result imap_finish(struct imap *im, unsigned tag, imap_each *each, void *arg, struct worker_error *e)
+enum worker_result imap_finish(struct imap *im, unsigned tag, imap_each *each, void *arg,
+                               struct worker_error *e)
 {
     int failed = 0;
     for (;;) {
@@ -284,7 +299,8 @@ enum worker_result imap_finish(struct imap *im, unsigned tag, imap_each *each, v
     }
 }
 
-enum worker_result imap_run(struct imap *im, struct command *c, imap_each *each, void *arg, struct worker_error *e)
+enum worker_result imap_run(struct imap *im, struct command *c, imap_each *each, void *arg,
+                            struct worker_error *e)
 {
     unsigned tag;
     enum worker_result r = imap_send(im, c, &tag, e);
@@ -292,8 +308,8 @@ enum worker_result imap_run(struct imap *im, struct command *c, imap_each *each,
 }
 
 /* One command of several: as many UIDs from *position on as fit. Its length, 0 at the end. */
-static size_t build_uids(struct imap *im, struct command *c, const char *verb, const struct uidset *uids, const struct command *tail,
-                         size_t *position)
+static size_t build_uids(struct imap *im, struct command *c, const char *verb, const struct uidset *uids,
+                         const struct command *tail, size_t *position)
 {
     char set[COMMAND_MAX];
     size_t around = strlen(verb) + (tail != NULL ? tail->text.length : 0) + 24;
@@ -312,8 +328,8 @@ static size_t build_uids(struct imap *im, struct command *c, const char *verb, c
     return c->text.length;
 }
 
-enum worker_result imap_run_uids(struct imap *im, const char *verb, const struct uidset *uids, struct command *tail, imap_each *each,
-                                 void *arg, struct worker_error *e)
+enum worker_result imap_run_uids(struct imap *im, const char *verb, const struct uidset *uids,
+                                 struct command *tail, imap_each *each, void *arg, struct worker_error *e)
 {
     enum worker_result r = WORKER_DONE;
     if (tail != NULL && tail->text.failed) {
@@ -328,7 +344,8 @@ enum worker_result imap_run_uids(struct imap *im, const char *verb, const struct
         r = imap_run(im, &c, each, arg, e);
         bool balked = r == WORKER_REFUSED && im->done.condition == REPLY_BAD && e->retry_ms == 0;
         if (balked && length > COMMAND_MAX_SMALL && im->command_max > COMMAND_MAX_SMALL) {
-            im->command_max = COMMAND_MAX_SMALL; /* case 37: nothing was done; the same again in smaller pieces */
+            im->command_max =
+                COMMAND_MAX_SMALL; /* case 37: nothing was done; the same again in smaller pieces */
             position = from;
             r = WORKER_DONE;
         }

@@ -1,13 +1,14 @@
 /*
- * Bodies, streamed through libetpan: UID FETCH set (UID BODY.PEEK[]), each literal handed to the sink piece by piece as it comes, so that
- * memory stays small whatever the size or number of messages.
+ * Bodies, streamed through libetpan: UID FETCH set (UID BODY.PEEK[]), each literal handed to the sink piece
+ * by piece as it comes, so that memory stays small whatever the size or number of messages.
  *
- * libetpan tells the body handler no UID, and the UID may come before or behind the body: what the message was shows only when its whole
- * FETCH response is parsed (on_message). Octets pass unaltered, NUL, bare CR and bare LF too. libetpan calls the message handler only with a
- * progress callback set, and takes a literal {0} or NIL without calling the body handler.
+ * libetpan tells the body handler no UID, and the UID may come before or behind the body: what the message
+ * was shows only when its whole FETCH response is parsed (on_message). Octets pass unaltered, NUL, bare CR
+ * and bare LF too. libetpan calls the message handler only with a progress callback set, and takes a literal
+ * {0} or NIL without calling the body handler.
  *
- * An error from the sink leaves the rest of the answer in the pipe. The connection is dropped rather than the rest read, which may be
- * gigabytes; nothing is unsettled by that, so the next call opens a fresh one.
+ * An error from the sink leaves the rest of the answer in the pipe. The connection is dropped rather than the
+ * rest read, which may be gigabytes; nothing is unsettled by that, so the next call opens a fresh one.
  */
 #include <errno.h>
 #include <string.h>
@@ -23,7 +24,8 @@ struct fetching {
     int err;
 };
 
-static bool on_octets(int type, struct mailimap_msg_att_body_section *section, const char *octets, size_t length, void *arg)
+static bool on_octets(int type, struct mailimap_msg_att_body_section *section, const char *octets,
+                      size_t length, void *arg)
 {
     struct fetching *f = arg;
     (void)type;
@@ -39,7 +41,8 @@ static bool on_octets(int type, struct mailimap_msg_att_body_section *section, c
 /* Exactly BODY[]: no part of it, and not cut at its beginning. */
 static bool is_whole_body(const struct mailimap_msg_att_body_section *s)
 {
-    return s != NULL && s->sec_origin_octet == 0 && (s->sec_section == NULL || s->sec_section->sec_spec == NULL);
+    return s != NULL && s->sec_origin_octet == 0 &&
+           (s->sec_section == NULL || s->sec_section->sec_spec == NULL);
 }
 
 static void on_message(struct mailimap_msg_att *message, void *arg)
@@ -83,10 +86,12 @@ static struct mailimap_fetch_type *items_new(void)
     struct mailimap_fetch_type *type = mailimap_fetch_type_new_fetch_att_list_empty();
     struct mailimap_fetch_att *uid = mailimap_fetch_att_new_uid();
     struct mailimap_section *section = mailimap_section_new(NULL);
-    struct mailimap_fetch_att *body = section != NULL ? mailimap_fetch_att_new_body_peek_section(section) : NULL;
+    struct mailimap_fetch_att *body =
+        section != NULL ? mailimap_fetch_att_new_body_peek_section(section) : NULL;
     if (section != NULL && body == NULL)
         mailimap_section_free(section);
-    if (type != NULL && uid != NULL && mailimap_fetch_type_new_fetch_att_list_add(type, uid) == MAILIMAP_NO_ERROR) {
+    if (type != NULL && uid != NULL &&
+        mailimap_fetch_type_new_fetch_att_list_add(type, uid) == MAILIMAP_NO_ERROR) {
         uid = NULL;
         if (body != NULL && mailimap_fetch_type_new_fetch_att_list_add(type, body) == MAILIMAP_NO_ERROR)
             return type;
@@ -128,7 +133,8 @@ static enum worker_result judge(struct fetching *f, int r, struct worker_error *
     }
     if (im->stream->err == 0 && r == MAILIMAP_NO_ERROR)
         return WORKER_DONE;
-    if (im->stream->err == 0 && (r == MAILIMAP_ERROR_UID_FETCH || r == MAILIMAP_ERROR_FETCH || r == MAILIMAP_ERROR_PROTOCOL)) {
+    if (im->stream->err == 0 &&
+        (r == MAILIMAP_ERROR_UID_FETCH || r == MAILIMAP_ERROR_FETCH || r == MAILIMAP_ERROR_PROTOCOL)) {
         imap_error_set(e, -EIO, text, strlen(text));
         e->retry_ms = reply_backoff_ms(text, strlen(text));
         return WORKER_REFUSED;
@@ -164,8 +170,9 @@ static enum worker_result fetch_set(struct fetching *f, struct mailimap_set *set
     return judge(f, r, e);
 }
 
-enum worker_result imap_fetch(struct worker *w, const char *mailbox, uint32_t uidvalidity, const struct uidset *uids,
-                              const struct worker_sink *sink, struct worker_error *e)
+enum worker_result imap_fetch(struct worker *w, const char *mailbox, uint32_t uidvalidity,
+                              const struct uidset *uids, const struct worker_sink *sink,
+                              struct worker_error *e)
 {
     struct imap *im = imap_of(w);
     struct fetching f = {.im = im, .asked = uids, .sink = sink};
@@ -184,5 +191,5 @@ enum worker_result imap_fetch(struct worker *w, const char *mailbox, uint32_t ui
     }
     if (f.open)
         sink->end(sink->arg, 0, false);
-    return imap_harmless(r);
+    return imap_harmless(r, e);
 }

@@ -369,7 +369,8 @@ int reply_parse_date(const char *text, size_t length, int64_t *ret_s, int *ret_z
         return -EPROTO;
     memcpy(copy, text, length);
     copy[length] = '\0';
-    if (sscanf(copy, " %2d-%3s-%4d %2d:%2d:%2d %c%4u", &t.tm_mday, month, &t.tm_year, &t.tm_hour, &t.tm_min, &t.tm_sec, &sign, &zone) != 8)
+    if (sscanf(copy, " %2d-%3s-%4d %2d:%2d:%2d %c%4u", &t.tm_mday, month, &t.tm_year, &t.tm_hour, &t.tm_min,
+               &t.tm_sec, &sign, &zone) != 8)
         return -EPROTO;
     for (t.tm_mon = 0; t.tm_mon < 12 && strncasecmp(months + 3 * t.tm_mon, month, 3) != 0; t.tm_mon++)
         ;
@@ -388,11 +389,13 @@ void reply_format_date(int64_t s, int zone_min, char out[32])
     struct tm t = {0};
     gmtime_r(&local, &t);
     unsigned zone = (unsigned)abs(zone_min) % 1440;
-    snprintf(out, 32, "%2d-%.3s-%04d %02d:%02d:%02d %c%02u%02u", t.tm_mday % 100, months + 3 * (t.tm_mon % 12),
-             (t.tm_year + 1900) % 10000, t.tm_hour % 100, t.tm_min % 100, t.tm_sec % 100, zone_min < 0 ? '-' : '+', zone / 60, zone % 60);
+    snprintf(out, 32, "%2d-%.3s-%04d %02d:%02d:%02d %c%02u%02u", t.tm_mday % 100,
+             months + 3 * (t.tm_mon % 12), (t.tm_year + 1900) % 10000, t.tm_hour % 100, t.tm_min % 100,
+             t.tm_sec % 100, zone_min < 0 ? '-' : '+', zone / 60, zone % 60);
 }
 
-/* Is a sequence-set written in ascending order, each range too? Only then does a sorted set keep which UID became which. */
+/* Is a sequence-set written in ascending order, each range too? Only then does a sorted set keep which UID
+ * became which. */
 static bool ascending(struct cursor c)
 {
     uint32_t last = 0, n;
@@ -406,7 +409,8 @@ static bool ascending(struct cursor c)
     return true;
 }
 
-int reply_copyuid(struct cursor args, uint32_t *ret_validity, struct uidset *ret_source, struct uidset *ret_target)
+int reply_copyuid(struct cursor args, uint32_t *ret_validity, struct uidset *ret_source,
+                  struct uidset *ret_target)
 {
     struct uidset source = {0}, target = {0};
     uint32_t validity;

@@ -1,17 +1,20 @@
 /*
- * Looking at a mailbox. Every scan begins with a SELECT, also of the mailbox that is selected already: a fresh view is one round trip, as a
- * NOOP would be, and it is the only one that tells everything since a token. (A VANISHED that the session has announced once, in an IDLE
- * say, is not said again to a CHANGEDSINCE; a QRESYNC SELECT says it again.)
+ * Looking at a mailbox. Every scan begins with a SELECT, also of the mailbox that is selected already: a
+ * fresh view is one round trip, as a NOOP would be, and it is the only one that tells everything since a
+ * token. (A VANISHED that the session has announced once, in an IDLE say, is not said again to a
+ * CHANGEDSINCE; a QRESYNC SELECT says it again.)
  *
  *   speed 1, QRESYNC: SELECT (QRESYNC (uidvalidity modseq)) answers changed flags and VANISHED at once.
- *   speed 2, CONDSTORE: equal numbers, nothing to do; else UID FETCH 1:* (FLAGS) (CHANGEDSINCE modseq), and UID SEARCH ALL for removals
- *            only when EXISTS does not add up.
- *   speed 3, neither: equal EXISTS and UIDNEXT count as nothing; else all flags.
+ *   speed 2, CONDSTORE: equal numbers, nothing to do; else UID FETCH 1:* (FLAGS) (CHANGEDSINCE modseq), and
+ * UID SEARCH ALL for removals only when EXISTS does not add up. speed 3, neither: equal EXISTS and UIDNEXT
+ * count as nothing; else all flags.
  *
- * The token of a scan is what SELECT told before anything was fetched. Whatever changes meanwhile is beyond it, and the next scan tells it.
+ * The token of a scan is what SELECT told before anything was fetched. Whatever changes meanwhile is beyond
+ * it, and the next scan tells it.
  *
- * EXISTS is the check on all of it (case 74): what was known, less what vanished, plus what is new must be what is there; else the server's
- * UIDs are listed, and that list is what counts. So a VANISHED that lies, or is malformed, removes nothing.
+ * EXISTS is the check on all of it (case 74): what was known, less what vanished, plus what is new must be
+ * what is there; else the server's UIDs are listed, and that list is what counts. So a VANISHED that lies, or
+ * is malformed, removes nothing.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -31,11 +34,11 @@ struct collector {
     struct imap *im;
     struct row *row;
     size_t n, cap;
-    bool sorted;           /* in order of uid so far, no two alike */
-    uint32_t from;         /* lower UIDs are not taken: n:* may answer an older one */
+    bool sorted;   /* in order of uid so far, no two alike */
+    uint32_t from; /* lower UIDs are not taken: n:* may answer an older one */
     struct uidset vanished;
-    struct uidset listed;  /* by SEARCH */
-    bool malformed;        /* a VANISHED or SEARCH that cannot be read */
+    struct uidset listed; /* by SEARCH */
+    bool malformed;       /* a VANISHED or SEARCH that cannot be read */
     bool searched;
 };
 
@@ -75,21 +78,28 @@ static int on_fetch(struct collector *c, const struct reply *r)
     struct reply_fetch f;
     int result = reply_fetch(r->args, c->im->keywords, &f);
     if (result == -EPROTO)
-        return 0; /* one message's answer is beyond reading: EXISTS will not add up, and its UID is found by SEARCH */
+        return 0; /* one message's answer is beyond reading: EXISTS will not add up, and its UID is found by
+                     SEARCH */
     if (result < 0 || f.uid == 0 || f.uid < c->from)
         return result;
     struct worker_message m = {
-        .uid = f.uid, .flags = f.flags, .has_flags = f.has_flags, .has_details = f.has_date || f.has_size || f.has_header,
-        .date_s = f.date_s, .zone_min = f.zone_min, .size = f.size, .message_id = f.message_id,
+        .uid = f.uid,
+        .flags = f.flags,
+        .has_flags = f.has_flags,
+        .has_details = f.has_date || f.has_size || f.has_header,
+        .date_s = f.date_s,
+        .zone_min = f.zone_min,
+        .size = f.size,
+        .message_id = f.message_id,
     };
     return m.has_flags || m.has_details ? push(c, &m) : 0;
 }
 
-
 static int on_vanished(struct collector *c, struct cursor at)
 {
     struct uidset gone = {0};
-    if (cursor_char(&at, '(') && (!cursor_word(&at, "EARLIER") || !cursor_char(&at, ')') || !cursor_char(&at, ' ')))
+    if (cursor_char(&at, '(') &&
+        (!cursor_word(&at, "EARLIER") || !cursor_char(&at, ')') || !cursor_char(&at, ' ')))
         return -EPROTO;
     int r = cursor_uids(&at, &gone);
     for (size_t i = 0; r == 0 && i < gone.n; i++)
@@ -153,7 +163,8 @@ static int on_reply(void *arg, const struct reply *r)
     return result == -EPROTO ? 0 : result;
 }
 
-static enum worker_result fetch(struct collector *c, uint32_t from, const char *items, const char *modifier, struct worker_error *e)
+static enum worker_result fetch(struct collector *c, uint32_t from, const char *items, const char *modifier,
+                                struct worker_error *e)
 {
     struct command command;
     if (c->im->selected.exists == 0)
@@ -238,8 +249,9 @@ static size_t rows_from(const struct collector *c, uint32_t uid)
     return n;
 }
 
-/* Case 74: what is there, by the server's own list. If even that has fewer than EXISTS says, nothing is said to be gone this time, and the token
- * is one that does not hold, so that the next scan looks at everything again. */
+/* Case 74: what is there, by the server's own list. If even that has fewer than EXISTS says, nothing is said
+ * to be gone this time, and the token is one that does not hold, so that the next scan looks at everything
+ * again. */
 static enum worker_result list_all(struct collector *c, struct worker_scan *ret, struct worker_error *e)
 {
     enum worker_result r = search(c, e);
@@ -255,8 +267,8 @@ static enum worker_result list_all(struct collector *c, struct worker_scan *ret,
     return WORKER_DONE;
 }
 
-static enum worker_result scan_full(struct collector *c, const struct worker_token *since, bool details, struct worker_scan *ret,
-                                    struct worker_error *e)
+static enum worker_result scan_full(struct collector *c, const struct worker_token *since, bool details,
+                                    struct worker_scan *ret, struct worker_error *e)
 {
     bool all = details || since == NULL || since->uidnext <= 1;
     collector_clear(c);
@@ -280,7 +292,8 @@ static bool adds_up(const struct collector *c, const struct worker_token *since)
     uint64_t removed = 0;
     for (size_t i = 0; i < c->vanished.n && c->vanished.range[i].first < since->uidnext; i++) {
         uint32_t last = c->vanished.range[i].last;
-        removed += (uint64_t)(last < since->uidnext ? last : since->uidnext - 1) - c->vanished.range[i].first + 1;
+        removed +=
+            (uint64_t)(last < since->uidnext ? last : since->uidnext - 1) - c->vanished.range[i].first + 1;
     }
     for (size_t i = 0; c->vanished.n > 0 && i < c->n; i++)
         if (uidset_has(&c->vanished, c->row[i].m.uid))
@@ -288,13 +301,15 @@ static bool adds_up(const struct collector *c, const struct worker_token *since)
     return !c->malformed && since->exists + rows_from(c, since->uidnext) == removed + c->im->selected.exists;
 }
 
-static enum worker_result scan_changes(struct collector *c, const struct worker_token *since, struct worker_scan *ret, struct worker_error *e)
+static enum worker_result scan_changes(struct collector *c, const struct worker_token *since,
+                                       struct worker_scan *ret, struct worker_error *e)
 {
     struct imap *im = c->im;
     enum worker_result r = WORKER_DONE;
     if (!im->qresync || im->select_plain) {
         char modifier[64];
-        snprintf(modifier, sizeof modifier, " (CHANGEDSINCE %llu%s)", (unsigned long long)since->modseq, im->qresync ? " VANISHED" : "");
+        snprintf(modifier, sizeof modifier, " (CHANGEDSINCE %llu%s)", (unsigned long long)since->modseq,
+                 im->qresync ? " VANISHED" : "");
         if (im->selected.modseq != since->modseq)
             r = fetch(c, 1, "(UID FLAGS)", modifier, e);
     }
@@ -310,7 +325,8 @@ static enum worker_result scan_changes(struct collector *c, const struct worker_
 enum how { NOTHING, CHANGES, FLAGS, DETAILS_TOO, NOT_THE_SAME };
 
 /* How much to look at, by the numbers that SELECT told; *number is the case that decided. */
-static enum how choose(const struct collector *c, const struct worker_token *since, enum worker_depth depth, int *number)
+static enum how choose(const struct collector *c, const struct worker_token *since, enum worker_depth depth,
+                       int *number)
 {
     const struct imap_selected *s = &c->im->selected;
     bool known = since != NULL && since->uidnext > 0;
@@ -336,11 +352,12 @@ static enum how choose(const struct collector *c, const struct worker_token *sin
         *number = 35;
         return FLAGS;
     }
-    return same && s->modseq == since->modseq && c->n == 0 && c->vanished.n == 0 && !c->malformed ? NOTHING : CHANGES;
+    return same && s->modseq == since->modseq && c->n == 0 && c->vanished.n == 0 && !c->malformed ? NOTHING
+                                                                                                  : CHANGES;
 }
 
-static enum worker_result look(struct collector *c, const struct worker_token *since, enum worker_depth depth, struct worker_scan *ret,
-                               struct worker_error *e)
+static enum worker_result look(struct collector *c, const struct worker_token *since, enum worker_depth depth,
+                               struct worker_scan *ret, struct worker_error *e)
 {
     switch (choose(c, since, depth, &ret->number)) {
     case NOTHING:
@@ -363,7 +380,8 @@ static enum worker_result look(struct collector *c, const struct worker_token *s
 static void begin(const struct imap *im, struct worker_scan *ret)
 {
     const struct imap_selected *s = &im->selected;
-    ret->token = (struct worker_token){.uidvalidity = s->uidvalidity, .uidnext = s->uidnext, .exists = s->exists, .modseq = s->modseq};
+    ret->token = (struct worker_token){
+        .uidvalidity = s->uidvalidity, .uidnext = s->uidnext, .exists = s->exists, .modseq = s->modseq};
     ret->read_only = s->read_only;
     ret->permanent = s->permanent;
     ret->keywords_allowed = s->keywords_allowed;
@@ -391,8 +409,8 @@ static enum worker_result end(struct collector *c, struct worker_scan *ret, stru
     return WORKER_DONE;
 }
 
-enum worker_result imap_scan(struct worker *w, const char *mailbox, const struct worker_token *since, enum worker_depth depth,
-                             struct worker_scan *ret, struct worker_error *e)
+enum worker_result imap_scan(struct worker *w, const char *mailbox, const struct worker_token *since,
+                             enum worker_depth depth, struct worker_scan *ret, struct worker_error *e)
 {
     struct imap *im = imap_of(w);
     struct collector c = {.im = im, .sorted = true};
@@ -412,10 +430,11 @@ enum worker_result imap_scan(struct worker *w, const char *mailbox, const struct
     else
         worker_scan_finish(&scan);
     collector_finish(&c);
-    return imap_harmless(r);
+    return imap_harmless(r, e);
 }
 
-enum worker_result imap_list(struct worker *w, const char *mailbox, uint32_t from, struct worker_scan *ret, struct worker_error *e)
+enum worker_result imap_list(struct worker *w, const char *mailbox, uint32_t from, struct worker_scan *ret,
+                             struct worker_error *e)
 {
     struct imap *im = imap_of(w);
     struct collector c = {.im = im, .sorted = true, .from = from};
@@ -435,5 +454,5 @@ enum worker_result imap_list(struct worker *w, const char *mailbox, uint32_t fro
     else
         worker_scan_finish(&scan);
     collector_finish(&c);
-    return imap_harmless(r);
+    return imap_harmless(r, e);
 }

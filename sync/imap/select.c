@@ -40,7 +40,8 @@ static int on_select(void *arg, const struct reply *r)
     return s->each != NULL ? s->each(s->arg, r) : 0;
 }
 
-/* What PERMANENTFLAGS leaves to be concluded: nothing said means that all are (RFC 3501 7.1), `\*` that any keyword is. */
+/* What PERMANENTFLAGS leaves to be concluded: nothing said means that all are (RFC 3501 7.1), `\*` that any
+ * keyword is. */
 static void conclude_flags(struct selecting *s)
 {
     if (!s->flags_told) {
@@ -63,8 +64,8 @@ static void build(struct imap *im, struct command *c, const char *mailbox, const
         buf_adds(&c->text, " (CONDSTORE)");
 }
 
-static enum worker_result run(struct imap *im, const char *mailbox, const struct worker_token *since, struct selecting *s,
-                              struct worker_error *e)
+static enum worker_result run(struct imap *im, const char *mailbox, const struct worker_token *since,
+                              struct selecting *s, struct worker_error *e)
 {
     struct command c;
     imap_unselected(im);
@@ -73,12 +74,13 @@ static enum worker_result run(struct imap *im, const char *mailbox, const struct
     return imap_run(im, &c, on_select, s, e);
 }
 
-enum worker_result imap_select(struct imap *im, const char *mailbox, const struct worker_token *since, imap_each *each, void *arg,
-                               struct worker_error *e)
+enum worker_result imap_select(struct imap *im, const char *mailbox, const struct worker_token *since,
+                               imap_each *each, void *arg, struct worker_error *e)
 {
     struct selecting s = {.im = im, .each = each, .arg = arg};
     enum worker_result r = run(im, mailbox, since, &s, e);
-    if (r == WORKER_REFUSED && im->done.condition == REPLY_BAD && im->has.condstore && !im->select_plain && e->retry_ms == 0) {
+    if (r == WORKER_REFUSED && im->done.condition == REPLY_BAD && im->has.condstore && !im->select_plain &&
+        e->retry_ms == 0) {
         im->select_plain = true; /* some servers offer CONDSTORE and balk at the parameter */
         r = run(im, mailbox, NULL, &s, e);
     }
@@ -105,7 +107,8 @@ enum worker_result imap_select(struct imap *im, const char *mailbox, const struc
     return WORKER_DONE;
 }
 
-enum worker_result imap_need(struct imap *im, const char *mailbox, uint32_t uidvalidity, struct worker_error *e)
+enum worker_result imap_need(struct imap *im, const char *mailbox, uint32_t uidvalidity,
+                             struct worker_error *e)
 {
     enum worker_result r = WORKER_DONE;
     if (im->selected.name == NULL || strcmp(im->selected.name, mailbox) != 0)

@@ -82,7 +82,8 @@ static void peer_name(struct imap *im)
 {
     const struct config_account *a = im->account;
     if (a->tunnel != NULL)
-        snprintf(im->about.peer, sizeof im->about.peer, "tunnel %.*s", (int)strcspn(a->tunnel, " \t"), a->tunnel);
+        snprintf(im->about.peer, sizeof im->about.peer, "tunnel %.*s", (int)strcspn(a->tunnel, " \t"),
+                 a->tunnel);
     else
         snprintf(im->about.peer, sizeof im->about.peer, "%s:%u", a->host, a->port);
 }
@@ -120,30 +121,37 @@ static int open_fault(const struct imap *im, const struct worker_error *e, struc
 {
     const char *peer = im->about.peer;
     if (im->account->tunnel != NULL && e->err == -ECONNRESET)
-        return fault_set(f, FAULT_UNAVAILABLE, e->err, "%s: ended without speaking IMAP (run the command in a shell to see why)", peer);
+        return fault_set(f, FAULT_UNAVAILABLE, e->err,
+                         "%s: ended without speaking IMAP (run the command in a shell to see why)", peer);
     return fault_set(f, FAULT_UNAVAILABLE, e->err, "%s: %s", peer, e->text);
 }
 
+/* "* OK", "* PREAUTH" or "* BYE" (RFC 3501 7.1). */
 static int greeting(struct imap *im, bool *ret_preauth, struct fault *f)
 {
-    int r = mailimap_connect(im->etpan, im->etpan->imap_stream);
-    *ret_preauth = r == MAILIMAP_NO_ERROR_AUTHENTICATED;
-    if (r == MAILIMAP_NO_ERROR_AUTHENTICATED || r == MAILIMAP_NO_ERROR_NON_AUTHENTICATED)
-        return 0;
-    if (r == MAILIMAP_ERROR_DONT_ACCEPT_CONNECTION)
-        return fault_set(f, FAULT_UNAVAILABLE, -ECONNREFUSED, "%s: the server refuses: %s", im->about.peer,
-                         im->etpan->imap_response != NULL ? im->etpan->imap_response : "");
+    const char *peer = im->about.peer;
     struct worker_error e;
-    imap_error_set(&e, im->stream->err < 0 ? im->stream->err : -EPROTO, "", 0);
-    if (e.err == -EPROTO || e.err == -EMSGSIZE)
-        return fault_set(f, FAULT_UNAVAILABLE, -EPROTO, "%s: no IMAP server: it says \"%.60s\" (check host, port and tls)", im->about.peer,
-                         im->etpan->imap_stream_buffer->str);
-    snprintf(e.text, sizeof e.text, "%s", broken_text(e.err));
+    struct reply r;
+    int err = imap_read(im, &r);
+    bool status = err == 0 && r.kind == REPLY_STATUS;
+    if (status && r.condition == REPLY_BYE)
+        return fault_set(f, FAULT_UNAVAILABLE, -ECONNREFUSED, "%s: the server refuses: %s", peer, im->bye);
+    if (status && (r.condition == REPLY_OK || r.condition == REPLY_PREAUTH)) {
+        *ret_preauth = r.condition == REPLY_PREAUTH;
+        im->etpan->imap_state = MAILIMAP_STATE_AUTHENTICATED; /* libetpan asks for no more */
+        return 0;
+    }
+    if (err == 0 || err == -EPROTO || err == -EMSGSIZE)
+        return fault_set(f, FAULT_UNAVAILABLE, -EPROTO,
+                         "%s: no IMAP server: it says \"%.60s\" (check host, port and tls)", peer,
+                         im->octets.length > 0 ? im->octets.data : "");
+    imap_error_set(&e, err, broken_text(err), strlen(broken_text(err)));
     return open_fault(im, &e, f);
 }
 
 /* A command of the opening; what the server says against it is left in e. */
-static enum worker_result opening(struct imap *im, const char *text, imap_each *each, void *arg, struct worker_error *e)
+static enum worker_result opening(struct imap *im, const char *text, imap_each *each, void *arg,
+                                  struct worker_error *e)
 {
     struct command c;
     command_begin(im, &c, "%s", text);
@@ -154,13 +162,28 @@ static const struct {
     const char *name;
     size_t offset;
 } capability[] = {
-#define HAS(name, field) {name, offsetof(struct imap_capabilities, field)}
-    HAS("CONDSTORE", condstore),       HAS("QRESYNC", qresync),           HAS("ENABLE", enable),
-    HAS("UIDPLUS", uidplus),           HAS("MOVE", move),                 HAS("IDLE", idle),
-    HAS("UNSELECT", unselect),         HAS("ID", id),                     HAS("ESEARCH", esearch),
-    HAS("LIST-EXTENDED", list_extended), HAS("LIST-STATUS", list_status), HAS("SPECIAL-USE", special_use),
-    HAS("LITERAL+", literal_plus),     HAS("LITERAL-", literal_minus),    HAS("BINARY", binary),
-    HAS("SASL-IR", sasl_ir),           HAS("STARTTLS", starttls),         HAS("LOGINDISABLED", login_disabled),
+#define HAS(name, field)                                                                                     \
+    {                                                                                                        \
+        name, offsetof(struct imap_capabilities, field)                                                      \
+    }
+    HAS("CONDSTORE", condstore),
+    HAS("QRESYNC", qresync),
+    HAS("ENABLE", enable),
+    HAS("UIDPLUS", uidplus),
+    HAS("MOVE", move),
+    HAS("IDLE", idle),
+    HAS("UNSELECT", unselect),
+    HAS("ID", id),
+    HAS("ESEARCH", esearch),
+    HAS("LIST-EXTENDED", list_extended),
+    HAS("LIST-STATUS", list_status),
+    HAS("SPECIAL-USE", special_use),
+    HAS("LITERAL+", literal_plus),
+    HAS("LITERAL-", literal_minus),
+    HAS("BINARY", binary),
+    HAS("SASL-IR", sasl_ir),
+    HAS("STARTTLS", starttls),
+    HAS("LOGINDISABLED", login_disabled),
     HAS("AUTH=PLAIN", auth_plain),
 #undef HAS
 };
@@ -202,7 +225,8 @@ static int starttls(struct imap *im, struct fault *f)
     if (r < 0)
         return r;
     if (!im->has.starttls)
-        return fault_set(f, FAULT_DENIED, -EACCES, "%s: the server offers no STARTTLS (check port and tls)", im->about.peer);
+        return fault_set(f, FAULT_DENIED, -EACCES, "%s: the server offers no STARTTLS (check port and tls)",
+                         im->about.peer);
     enum worker_result result = opening(im, "STARTTLS", NULL, NULL, &e);
     if (result == WORKER_REFUSED)
         return fault_set(f, FAULT_DENIED, -EACCES, "%s: STARTTLS refused: %s", im->about.peer, e.text);
@@ -220,10 +244,12 @@ static int on_id(void *arg, const struct reply *r)
     bool nil;
     if (r->kind != REPLY_DATA || strcmp(r->name, "ID") != 0 || !cursor_char(&c, '('))
         return 0;
-    while (cursor_string(&c, &key, &nil) == 0 && !nil && cursor_char(&c, ' ') && cursor_string(&c, &value, &nil) == 0) {
+    while (cursor_string(&c, &key, &nil) == 0 && !nil && cursor_char(&c, ' ') &&
+           cursor_string(&c, &value, &nil) == 0) {
         size_t have = strlen(im->about.server);
         if (!nil && (strcasecmp(key.data, "name") == 0 || strcasecmp(key.data, "version") == 0))
-            snprintf(im->about.server + have, sizeof im->about.server - have, "%s%s", have > 0 ? " " : "", value.data);
+            snprintf(im->about.server + have, sizeof im->about.server - have, "%s%s", have > 0 ? " " : "",
+                     value.data);
         cursor_char(&c, ' ');
     }
     buf_finish(&key);
@@ -266,8 +292,11 @@ static int establish(struct imap *im, struct fault *f)
     if (r == 0)
         r = greeting(im, &preauth, f);
     if (r == 0 && upgrade && preauth)
-        r = fault_set(f, FAULT_DENIED, -EACCES, "%s: the server greets as logged in before TLS (PREAUTH): refused, since TLS could not follow "
-                      "(someone may be in between; check tls)", im->about.peer);
+        r = fault_set(
+            f, FAULT_DENIED, -EACCES,
+            "%s: the server greets as logged in before TLS (PREAUTH): refused, since TLS could not follow "
+            "(someone may be in between; check tls)",
+            im->about.peer);
     if (r == 0 && upgrade)
         r = starttls(im, f);
     if (r == 0)
@@ -296,7 +325,8 @@ enum worker_result imap_open(struct imap *im, struct fault *f)
     snprintf(im->about.tls, sizeof im->about.tls, "none");
     im->about.certificate[0] = im->about.login[0] = '\0';
     peer_name(im);
-    int r = cancel_is_set(&im->cancel) ? fault_set(f, FAULT_AGAIN, -ECANCELED, "cancelled") : establish(im, f);
+    int r =
+        cancel_is_set(&im->cancel) ? fault_set(f, FAULT_AGAIN, -ECANCELED, "cancelled") : establish(im, f);
     if (r < 0) {
         /* A connection that never opened left nothing unsettled. */
         if (im->stream != NULL && im->stream->err == 0)

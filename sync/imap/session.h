@@ -2,17 +2,19 @@
 /*
  * The IMAP worker's inside: one session, and how commands travel on it.
  *
- * Who does what. libetpan keeps the stream's buffers, reads the greeting, and streams bodies (fetch.c). All other commands are sent and read
- * here (exchange.c, reply.c), because libetpan 1.9.4 cannot: its QRESYNC SELECT lacks the parentheses of RFC 7162, it keeps the first
- * VANISHED and the last STATUS of an answer only, it forgets the response code of a BAD, and one item that it does not know (an RFC822.SIZE of
- * NIL, a LIST-EXTENDED tail) is a parse error that ends the session. Our tags begin with "m", libetpan's are bare numbers; a command
- * is always read to its end before another reader takes over, so that the two never see each other's lines.
+ * Who does what. libetpan keeps the stream's buffers and streams bodies (fetch.c). All other commands are
+ * sent and read here (exchange.c, reply.c), because libetpan 1.9.4 cannot: its QRESYNC SELECT lacks the
+ * parentheses of RFC 7162, it keeps the first VANISHED and the last STATUS of an answer only, it forgets the
+ * response code of a BAD, and one item that it does not know (an RFC822.SIZE of NIL, a LIST-EXTENDED tail) is
+ * a parse error that ends the session. Our tags begin with "m", libetpan's are bare numbers; a command is
+ * always read to its end before another reader takes over, so that the two never see each other's lines.
  *
- * Life of a session: closed -> open (imap_ready) -> dead (imap_broken) -> closed (reset). Dead is sticky, so that nothing is sent on
- * a fresh connection before the owner has settled what became of the old one.
+ * Life of a session: closed -> open (imap_ready) -> dead (imap_broken) -> closed (reset). Dead is sticky, so
+ * that nothing is sent on a fresh connection before the owner has settled what became of the old one.
  *
  * Thread: all the worker's, but for cancel.
  */
+#include <errno.h>
 #include <libetpan/libetpan.h>
 #include "buf.h"
 #include "imap.h"
@@ -49,90 +51,112 @@ struct imap {
     mailimap *etpan;       /* open only; owns stream */
     struct stream *stream; /* its innermost part */
     struct imap_capabilities has;
-    bool qresync;             /* enabled: the server said so */
-    bool select_plain;        /* it refused SELECT's parameters once */
+    bool qresync;      /* enabled: the server said so */
+    bool select_plain; /* it refused SELECT's parameters once */
     size_t command_max;
     struct imap_selected selected;
     struct imap_selected watched; /* as watch last saw it: name and numbers */
-    struct buf octets;  /* of the reply being looked at */
-    struct reply done;  /* the last tagged reply; points into octets */
-    char bye[256];      /* the server's last words */
+    struct buf octets;            /* of the reply being looked at */
+    struct reply done;            /* the last tagged reply; points into octets */
+    char bye[256];                /* the server's last words */
     unsigned tag;
-    int64_t used_ms;    /* CLOCK_BOOTTIME of the last reply */
+    int64_t used_ms;                /* CLOCK_BOOTTIME of the last reply */
     uint64_t octets_in, octets_out; /* of the sessions before this one */
     struct worker_description about;
 };
 
 /* session.c */
 enum worker_result imap_open(struct imap *im, struct fault *f);
-enum worker_result imap_ready(struct imap *im, struct worker_error *e); /* opens it if closed; WORKER_BROKEN when dead */
-void imap_close(struct imap *im);                                       /* -> closed; says LOGOUT, without patience */
-/* The session is over. With `sent` a command's outcome is unknown. Returns WORKER_CANCELLED, WORKER_LOCAL (no memory), WORKER_UNKNOWN or
- * WORKER_BROKEN, with e filled. */
+enum worker_result imap_ready(struct imap *im,
+                              struct worker_error *e); /* opens it if closed; WORKER_BROKEN when dead */
+void imap_close(struct imap *im);                      /* -> closed; says LOGOUT, without patience */
+/* The session is over. With `sent` a command's outcome is unknown. Returns WORKER_CANCELLED, WORKER_LOCAL (no
+ * memory), WORKER_UNKNOWN or WORKER_BROKEN, with e filled. */
 enum worker_result imap_broken(struct imap *im, bool sent, struct worker_error *e);
 /* auth.c */
 int imap_login(struct imap *im, struct fault *f);
-void imap_wipe(struct imap *im, struct buf *sent); /* a secret that was sent: from b, which is freed, and from libetpan's write buffer */
+void imap_wipe(
+    struct imap *im,
+    struct buf *sent); /* a secret that was sent: from b, which is freed, and from libetpan's write buffer */
 
-/* exchange.c: a command under construction, begun with command_begin; run and send free it. No memory shows when it is sent. */
+/* exchange.c: a command under construction, begun with command_begin; run and send free it. No memory shows
+ * when it is sent. */
 struct command {
     struct buf text;
-    size_t split[4]; /* where a synchronising literal's octets begin: the server's go-ahead is awaited there */
+    size_t
+        split[4]; /* where a synchronising literal's octets begin: the server's go-ahead is awaited there */
     unsigned splits;
     unsigned tag;
     bool secret; /* its octets are wiped once they are sent */
     bool open;   /* it goes on after what is here: no CRLF yet */
 };
-__attribute__((format(printf, 3, 4))) void command_begin(struct imap *im, struct command *c, const char *format, ...);
+__attribute__((format(printf, 3, 4))) void command_begin(struct imap *im, struct command *c,
+                                                         const char *format, ...);
 void command_string(struct imap *im, struct command *c, const char *text); /* astring: quoted, or a literal */
 void command_flags(struct imap *im, struct command *c, flags_t flags);     /* "(\Seen ...)" */
 
-/* Called for each reply but "+", the tagged one too; after a negative errno no more, but the command is read to its end. */
+/* Called for each reply but "+", the tagged one too; after a negative errno no more, but the command is read
+ * to its end. */
 typedef int imap_each(void *arg, const struct reply *r);
 
-/* Sends and takes the command's memory. WORKER_DONE, WORKER_REFUSED (the server refused a literal; the command is over), or as imap_broken.
- * *tag is what imap_finish waits for. Several may be sent before the first is finished, in order. */
+/* Sends and takes the command's memory. WORKER_DONE, WORKER_REFUSED (the server refused a literal; the
+ * command is over), or as imap_broken. *tag is what imap_finish waits for. Several may be sent before the
+ * first is finished, in order. */
 enum worker_result imap_send(struct imap *im, struct command *c, unsigned *ret_tag, struct worker_error *e);
-/* Reads up to the tagged reply. WORKER_DONE for OK; WORKER_REFUSED for NO and BAD (im->done.condition tells), e filled; WORKER_LOCAL when
- * `each` failed; else the session broke. */
-enum worker_result imap_finish(struct imap *im, unsigned tag, imap_each *each, void *arg, struct worker_error *e);
-enum worker_result imap_run(struct imap *im, struct command *c, imap_each *each, void *arg, struct worker_error *e);
+/* Reads up to the tagged reply. WORKER_DONE for OK; WORKER_REFUSED for NO and BAD (im->done.condition tells),
+ * e filled; WORKER_LOCAL when `each` failed; else the session broke. */
+enum worker_result imap_finish(struct imap *im, unsigned tag, imap_each *each, void *arg,
+                               struct worker_error *e);
+enum worker_result imap_run(struct imap *im, struct command *c, imap_each *each, void *arg,
+                            struct worker_error *e);
 /* One reply, noted for the selected mailbox; 0 or a negative errno. Valid until the next one. */
 int imap_read(struct imap *im, struct reply *ret);
-/* "VERB uids TAIL" over a set of UIDs, in as many commands as the length limit asks for. Takes the tail's memory; it may be NULL. */
-enum worker_result imap_run_uids(struct imap *im, const char *verb, const struct uidset *uids, struct command *tail, imap_each *each,
-                                 void *arg, struct worker_error *e);
+/* "VERB uids TAIL" over a set of UIDs, in as many commands as the length limit asks for. Takes the tail's
+ * memory; it may be NULL. */
+enum worker_result imap_run_uids(struct imap *im, const char *verb, const struct uidset *uids,
+                                 struct command *tail, imap_each *each, void *arg, struct worker_error *e);
 void imap_error_from(const struct reply *r, struct worker_error *e);
 void imap_error_set(struct worker_error *e, int err, const char *text, size_t length);
 
 /* select.c. Selects the mailbox again in any case; since may be NULL. WORKER_GONE when it does not exist. */
-enum worker_result imap_select(struct imap *im, const char *mailbox, const struct worker_token *since, imap_each *each, void *arg,
-                               struct worker_error *e);
+enum worker_result imap_select(struct imap *im, const char *mailbox, const struct worker_token *since,
+                               imap_each *each, void *arg, struct worker_error *e);
 /* Selects unless it is selected; uidvalidity 0 is not compared, another one than expected is WORKER_GONE. */
-enum worker_result imap_need(struct imap *im, const char *mailbox, uint32_t uidvalidity, struct worker_error *e);
+enum worker_result imap_need(struct imap *im, const char *mailbox, uint32_t uidvalidity,
+                             struct worker_error *e);
 void imap_unselected(struct imap *im); /* nothing is selected any more */
 
 /* The verbs. scan.c, fetch.c, change.c, append.c, tree.c, watch.c */
-enum worker_result imap_scan(struct worker *w, const char *mailbox, const struct worker_token *since, enum worker_depth depth,
-                             struct worker_scan *ret, struct worker_error *e);
-enum worker_result imap_list(struct worker *w, const char *mailbox, uint32_t from, struct worker_scan *ret, struct worker_error *e);
-enum worker_result imap_fetch(struct worker *w, const char *mailbox, uint32_t uidvalidity, const struct uidset *uids,
-                              const struct worker_sink *sink, struct worker_error *e);
-enum worker_result imap_apply(struct worker *w, const struct worker_op *op, struct worker_outcome *ret, struct worker_error *e);
-enum worker_result imap_append(struct imap *im, const struct worker_op *op, struct worker_outcome *ret, struct worker_error *e);
-enum worker_result imap_tree(struct worker *w, int (*each)(void *arg, const struct worker_box *b), void *arg, struct worker_error *e);
-enum worker_result imap_status(struct worker *w, const char *mailbox, struct worker_box *ret, struct worker_error *e);
-enum worker_result imap_exists(struct imap *im, const char *mailbox, struct worker_error *e); /* by LIST: WORKER_DONE, WORKER_GONE */
+enum worker_result imap_scan(struct worker *w, const char *mailbox, const struct worker_token *since,
+                             enum worker_depth depth, struct worker_scan *ret, struct worker_error *e);
+enum worker_result imap_list(struct worker *w, const char *mailbox, uint32_t from, struct worker_scan *ret,
+                             struct worker_error *e);
+enum worker_result imap_fetch(struct worker *w, const char *mailbox, uint32_t uidvalidity,
+                              const struct uidset *uids, const struct worker_sink *sink,
+                              struct worker_error *e);
+enum worker_result imap_apply(struct worker *w, const struct worker_op *op, struct worker_outcome *ret,
+                              struct worker_error *e);
+enum worker_result imap_append(struct imap *im, const struct worker_op *op, struct worker_outcome *ret,
+                               struct worker_error *e);
+enum worker_result imap_tree(struct worker *w, int (*each)(void *arg, const struct worker_box *b), void *arg,
+                             struct worker_error *e);
+enum worker_result imap_status(struct worker *w, const char *mailbox, struct worker_box *ret,
+                               struct worker_error *e);
+enum worker_result imap_exists(struct imap *im, const char *mailbox,
+                               struct worker_error *e); /* by LIST: WORKER_DONE, WORKER_GONE */
 enum worker_result imap_folder(struct imap *im, const struct worker_op *op, struct worker_error *e);
-enum worker_result imap_watch(struct worker *w, const char *mailbox, int timeout_ms, bool *ret_changed, struct worker_error *e);
+enum worker_result imap_watch(struct worker *w, const char *mailbox, int timeout_ms, bool *ret_changed,
+                              struct worker_error *e);
 
 static inline struct imap *imap_of(struct worker *w)
 {
     return (struct imap *)w;
 }
 
-/* For a read-only verb an unknown outcome is none: nothing was changed. */
-static inline enum worker_result imap_harmless(enum worker_result r)
+/* Of a verb that changes nothing, no outcome is unknown. */
+static inline enum worker_result imap_harmless(enum worker_result r, const struct worker_error *e)
 {
-    return r == WORKER_UNKNOWN ? WORKER_BROKEN : r;
+    if (r != WORKER_UNKNOWN)
+        return r;
+    return e->err == -ECANCELED ? WORKER_CANCELLED : e->err == -ENOMEM ? WORKER_LOCAL : WORKER_BROKEN;
 }

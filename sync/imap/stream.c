@@ -12,8 +12,8 @@
 #include "clock.h"
 #include "io.h"
 
-#define POLL_SLICE_MS 10000       /* poll sleeps by a clock that stops in suspend: look at ours that often */
-#define TUNNEL_END_MS 1000        /* for the tunnel's command to end by itself */
+#define POLL_SLICE_MS 10000 /* poll sleeps by a clock that stops in suspend: look at ours that often */
+#define TUNNEL_END_MS 1000  /* for the tunnel's command to end by itself */
 #define MAILSTREAM_BUFFER 16384
 
 int cancel_init(struct cancel *c)

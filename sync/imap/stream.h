@@ -1,11 +1,11 @@
 #pragma once
 /*
- * The octets between us and the server: a TCP socket, or a tunnel command's standard input and output, plain or under TLS. libetpan reads and
- * writes through it as a mailstream; so do our own commands (exchange.h).
+ * The octets between us and the server: a TCP socket, or a tunnel command's standard input and output, plain
+ * or under TLS. libetpan reads and writes through it as a mailstream; so do our own commands (exchange.h).
  *
- * Nothing here blocks for good: a read or write that makes no progress for idle_ms fails with -ETIMEDOUT, and a cancel ends it within
- * milliseconds with -ECANCELED. The first failure is kept in err and every later call repeats it, so that a session that broke anywhere is
- * broken everywhere, whatever libetpan made of it.
+ * Nothing here blocks for good: a read or write that makes no progress for idle_ms fails with -ETIMEDOUT, and
+ * a cancel ends it within milliseconds with -ECANCELED. The first failure is kept in err and every later call
+ * repeats it, so that a session that broke anywhere is broken everywhere, whatever libetpan made of it.
  *
  * Thread: one, but for cancel_set.
  */
@@ -54,16 +54,19 @@ void stream_free(struct stream *s); /* NULL is allowed; not after stream_mailstr
 ssize_t stream_read(struct stream *s, void *out, size_t size);
 int stream_write(struct stream *s, const void *data, size_t length); /* all of it */
 
-/* Waits for something to read: 1, 0 when the deadline passed (the stream is as good as before), or a negative errno. */
+/* Waits for something to read: 1, 0 when the deadline passed (the stream is as good as before), or a negative
+ * errno. */
 int stream_wait(struct stream *s, int64_t deadline_ms);
 
 /* Wraps it for libetpan: closing the mailstream frees the stream. NULL without memory. */
 mailstream *stream_mailstream(struct stream *s);
 
 /* connect.c. 0, or a negative errno with f set. */
-int stream_connect(const char *host, uint16_t port, int connect_ms, struct cancel *cancel, int *ret_fd, struct fault *f);
+int stream_connect(const char *host, uint16_t port, int connect_ms, struct cancel *cancel, int *ret_fd,
+                   struct fault *f);
 int stream_tunnel(const char *command, int *ret_fd, pid_t *ret_child, struct fault *f);
 
-/* tls.c: the handshake, with the account's idea of whom to trust. Fills the two texts for people. 0, or a negative errno with f set: then
- * nothing was sent under TLS but the handshake. */
-int stream_start_tls(struct stream *s, const struct config_account *a, char tls[128], char certificate[512], struct fault *f);
+/* tls.c: the handshake, with the account's idea of whom to trust. Fills the two texts for people. 0, or a
+ * negative errno with f set: then nothing was sent under TLS but the handshake. */
+int stream_start_tls(struct stream *s, const struct config_account *a, char tls[128], char certificate[512],
+                     struct fault *f);

@@ -1,9 +1,11 @@
 /*
- * TLS over OpenSSL. Whom we trust: the system's authorities and ca_file, for this host name and no other; or, when a fingerprint is
- * configured, exactly the certificate or public key with that SHA-256, whoever signed it and whatever name it carries. A fingerprint is a
- * pin: with one, a certificate that every authority vouches for is refused when it is another.
+ * TLS over OpenSSL. Whom we trust: the system's authorities and ca_file, for this host name and no other; or,
+ * when a fingerprint is configured, exactly the certificate or public key with that SHA-256, whoever signed
+ * it and whatever name it carries. A fingerprint is a pin: with one, a certificate that every authority
+ * vouches for is refused when it is another.
  *
- * The decision falls inside the handshake (chain) or right after it (pin), in any case before an octet of IMAP is sent.
+ * The decision falls inside the handshake (chain) or right after it (pin), in any case before an octet of
+ * IMAP is sent.
  */
 #include <arpa/inet.h>
 #include <ctype.h>
@@ -26,8 +28,8 @@
 
 /* What the verify callback learns. */
 struct peer {
-    bool pinned;        /* the chain does not matter: the fingerprint decides */
-    int verify_error;   /* the first X509_V_ERR_... */
+    bool pinned;             /* the chain does not matter: the fingerprint decides */
+    int verify_error;        /* the first X509_V_ERR_... */
     char sha256[SHA256_HEX]; /* of the server's certificate, also when the handshake fails over it */
 };
 
@@ -152,7 +154,8 @@ static SSL_CTX *context(const struct config_account *a, struct fault *f)
     SSL_CTX_set_mode(c, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     SSL_CTX_set_default_verify_paths(c);
     if (a->ca_file != NULL && SSL_CTX_load_verify_file(c, a->ca_file) != 1) {
-        fault_set(f, FAULT_CONFIG, -EINVAL, "%s: cannot read certificates (check ca_file: a PEM file)", a->ca_file);
+        fault_set(f, FAULT_CONFIG, -EINVAL, "%s: cannot read certificates (check ca_file: a PEM file)",
+                  a->ca_file);
         SSL_CTX_free(c);
         return NULL;
     }
@@ -211,16 +214,22 @@ static int refused_certificate(const struct config_account *a, const struct peer
     case X509_V_ERR_HOSTNAME_MISMATCH:
     case X509_V_ERR_IP_ADDRESS_MISMATCH:
         return fault_set(f, FAULT_DENIED, -EACCES,
-                         "%s: the server's certificate is for another name (check host; if it is the right server, set fingerprint = "
-                         "SHA256:%s)", host, sha);
+                         "%s: the server's certificate is for another name (check host; if it is the right "
+                         "server, set fingerprint = "
+                         "SHA256:%s)",
+                         host, sha);
     case X509_V_ERR_CERT_HAS_EXPIRED:
         return fault_set(f, FAULT_DENIED, -EACCES,
-                         "%s: the server's certificate has expired (it has to be renewed there; to accept it as it is, set fingerprint = "
-                         "SHA256:%s)", host, sha);
+                         "%s: the server's certificate has expired (it has to be renewed there; to accept it "
+                         "as it is, set fingerprint = "
+                         "SHA256:%s)",
+                         host, sha);
     default:
         return fault_set(f, FAULT_DENIED, -EACCES,
-                         "%s: the server's certificate is not trusted: %s (set ca_file to the authority that signed it, or fingerprint = "
-                         "SHA256:%s)", host, X509_verify_cert_error_string(p->verify_error), sha);
+                         "%s: the server's certificate is not trusted: %s (set ca_file to the authority that "
+                         "signed it, or fingerprint = "
+                         "SHA256:%s)",
+                         host, X509_verify_cert_error_string(p->verify_error), sha);
     }
 }
 
@@ -230,10 +239,15 @@ static int handshake_fault(const struct config_account *a, const struct peer *p,
         return refused_certificate(a, p, f);
     unsigned long e = ERR_peek_error();
     if (ERR_GET_REASON(e) == SSL_R_WRONG_VERSION_NUMBER)
-        return fault_set(f, FAULT_UNAVAILABLE, err, "%s:%u: the server does not speak TLS here (check port and tls: implicit or starttls)",
-                         a->host, a->port);
-    const char *reason = err != -EPROTO ? strerror(-err) : e != 0 ? ERR_reason_error_string(e) : "connection closed";
-    return fault_set(f, FAULT_UNAVAILABLE, err, "%s:%u: TLS handshake failed: %s", a->host, a->port, reason != NULL ? reason : "error");
+        return fault_set(
+            f, FAULT_UNAVAILABLE, err,
+            "%s:%u: the server does not speak TLS here (check port and tls: implicit or starttls)", a->host,
+            a->port);
+    const char *reason = err != -EPROTO ? strerror(-err)
+                         : e != 0       ? ERR_reason_error_string(e)
+                                        : "connection closed";
+    return fault_set(f, FAULT_UNAVAILABLE, err, "%s:%u: TLS handshake failed: %s", a->host, a->port,
+                     reason != NULL ? reason : "error");
 }
 
 static int check_pin(const struct config_account *a, X509 *x, struct fault *f)
@@ -244,8 +258,10 @@ static int check_pin(const struct config_account *a, X509 *x, struct fault *f)
     if (fingerprint_is(a->fingerprint, certificate) || fingerprint_is(a->fingerprint, key))
         return 0;
     return fault_set(f, FAULT_DENIED, -EACCES,
-                     "%s: the server's certificate is not the one of fingerprint (it shows SHA256:%s; ask its operator before you change "
-                     "the setting)", a->host, certificate);
+                     "%s: the server's certificate is not the one of fingerprint (it shows SHA256:%s; ask "
+                     "its operator before you change "
+                     "the setting)",
+                     a->host, certificate);
 }
 
 static void describe_name(BIO *b, const char *what, const X509_NAME *name)
@@ -276,7 +292,8 @@ static void describe(const SSL *ssl, X509 *x, char tls[128], char certificate[51
             *c = '?';
 }
 
-int stream_start_tls(struct stream *s, const struct config_account *a, char tls[128], char certificate[512], struct fault *f)
+int stream_start_tls(struct stream *s, const struct config_account *a, char tls[128], char certificate[512],
+                     struct fault *f)
 {
     struct peer p = {.pinned = a->fingerprint != NULL};
     int r = prepare(s, a, &p, f);

@@ -1,8 +1,9 @@
 /*
  * Mailboxes: which there are, their numbers, and making, renaming, removing them.
  *
- * With LIST-STATUS (RFC 5819) everything comes in one round trip; else LIST, LSUB and one STATUS a mailbox, sent in batches without waiting for
- * each. The STATUS of a mailbox that is selected may be stale, so it is unselected first.
+ * With LIST-STATUS (RFC 5819) everything comes in one round trip; else LIST, LSUB and one STATUS a mailbox,
+ * sent in batches without waiting for each. The STATUS of a mailbox that is selected may be stale, so it is
+ * unselected first.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -15,14 +16,29 @@
 #define MAILBOXES_MAX 50000 /* a server that tells more is out of its mind */
 
 /* enum mailbox_attributes of the cache, which this layer does not see; worker.h gives the numbers. */
-enum { NOSELECT = 1, NOINFERIORS = 2, TRASH = 8, JUNK = 16, SENT = 32, DRAFTS = 64, ARCHIVE = 128, SUBSCRIBED = 256 };
+enum {
+    NOSELECT = 1,
+    NOINFERIORS = 2,
+    TRASH = 8,
+    JUNK = 16,
+    SENT = 32,
+    DRAFTS = 64,
+    ARCHIVE = 128,
+    SUBSCRIBED = 256
+};
 
 static const struct {
     const char *name;
     unsigned bits;
 } attributes[] = {
-    {"\\NOSELECT", NOSELECT}, {"\\NONEXISTENT", NOSELECT}, {"\\NOINFERIORS", NOINFERIORS}, {"\\SUBSCRIBED", SUBSCRIBED},
-    {"\\TRASH", TRASH},       {"\\JUNK", JUNK},            {"\\SENT", SENT},               {"\\DRAFTS", DRAFTS},
+    {"\\NOSELECT", NOSELECT},
+    {"\\NONEXISTENT", NOSELECT},
+    {"\\NOINFERIORS", NOINFERIORS},
+    {"\\SUBSCRIBED", SUBSCRIBED},
+    {"\\TRASH", TRASH},
+    {"\\JUNK", JUNK},
+    {"\\SENT", SENT},
+    {"\\DRAFTS", DRAFTS},
     {"\\ARCHIVE", ARCHIVE},
 };
 
@@ -122,6 +138,8 @@ static int on_list(struct tree *t, struct cursor c, struct list *l)
         r = -EPROTO;
     if (r == 0)
         r = mailbox_name(t, &c, &b.name);
+    if (r == 0 && c.p < c.end && *c.p != ' ')
+        r = -EPROTO;
     return r == 0 ? list_add(l, &b) : r;
 }
 
@@ -173,7 +191,8 @@ static int on_reply(void *arg, const struct reply *r)
         result = on_list(t, r->args, &t->subscribed);
     else if (strcmp(r->name, "STATUS") == 0)
         result = on_status(t, r->args);
-    return result == -EPROTO ? 0 : result; /* one mailbox that cannot be read is not listed; case 75 keeps it from being removed */
+    return result == -EPROTO ? 0 : result; /* one mailbox that cannot be read is not listed; case 75 keeps it
+                                              from being removed */
 }
 
 static void tree_finish(struct tree *t)
@@ -187,10 +206,12 @@ static void tree_finish(struct tree *t)
 
 static const char *status_items(const struct imap *im)
 {
-    return im->has.condstore ? "(MESSAGES UIDNEXT UIDVALIDITY UNSEEN HIGHESTMODSEQ)" : "(MESSAGES UIDNEXT UIDVALIDITY UNSEEN)";
+    return im->has.condstore ? "(MESSAGES UIDNEXT UIDVALIDITY UNSEEN HIGHESTMODSEQ)"
+                             : "(MESSAGES UIDNEXT UIDVALIDITY UNSEEN)";
 }
 
-static enum worker_result run_over_selected(struct imap *im, const char *verb, const char *mailbox, struct worker_error *e)
+static enum worker_result run_over_selected(struct imap *im, const char *verb, const char *mailbox,
+                                            struct worker_error *e)
 {
     struct command c;
     command_begin(im, &c, "%s", verb);
@@ -199,7 +220,8 @@ static enum worker_result run_over_selected(struct imap *im, const char *verb, c
     return imap_run(im, &c, NULL, NULL, e);
 }
 
-/* Nothing selected any more: by UNSELECT, or as it was done before there was one (RFC 3691 1), for a CLOSE after EXAMINE expunges nothing. */
+/* Nothing selected any more: by UNSELECT, or as it was done before there was one (RFC 3691 1), for a CLOSE
+ * after EXAMINE expunges nothing. */
 static enum worker_result unselect(struct imap *im, struct worker_error *e)
 {
     enum worker_result r = WORKER_REFUSED;
@@ -214,12 +236,14 @@ static enum worker_result unselect(struct imap *im, struct worker_error *e)
 }
 
 /* Runs a command with nothing selected, in the same round trip where that can be. */
-static enum worker_result run_unselected(struct imap *im, struct command *c, imap_each *each, void *arg, struct worker_error *e)
+static enum worker_result run_unselected(struct imap *im, struct command *c, imap_each *each, void *arg,
+                                         struct worker_error *e)
 {
     struct command first;
     unsigned first_tag, tag;
     enum worker_result r = WORKER_DONE;
-    bool together = im->selected.name != NULL && im->has.unselect && c->splits == 0; /* a literal has a go-ahead to wait for */
+    bool together = im->selected.name != NULL && im->has.unselect &&
+                    c->splits == 0; /* a literal has a go-ahead to wait for */
     if (!together) {
         if (im->selected.name != NULL)
             r = unselect(im, e);
@@ -289,7 +313,8 @@ static void status_begin(struct imap *im, struct command *c, const char *mailbox
 
 static bool wants_status(const struct imap *im, const struct worker_box *b)
 {
-    return (b->attributes & NOSELECT) == 0 && (im->selected.name == NULL || strcmp(im->selected.name, b->name) != 0);
+    return (b->attributes & NOSELECT) == 0 &&
+           (im->selected.name == NULL || strcmp(im->selected.name, b->name) != 0);
 }
 
 /* Those of the next mailboxes, as many as may be under way; one that is refused has no numbers. */
@@ -332,8 +357,15 @@ static void join(struct tree *t)
         if (s == NULL)
             continue;
         const struct worker_box both = {
-            .name = b->name, .delimiter = b->delimiter, .attributes = b->attributes, .has_status = true, .messages = s->messages,
-            .uidnext = s->uidnext, .uidvalidity = s->uidvalidity, .unseen = s->unseen, .modseq = s->modseq,
+            .name = b->name,
+            .delimiter = b->delimiter,
+            .attributes = b->attributes,
+            .has_status = true,
+            .messages = s->messages,
+            .uidnext = s->uidnext,
+            .uidvalidity = s->uidvalidity,
+            .unseen = s->unseen,
+            .modseq = s->modseq,
         };
         *b = both;
     }
@@ -353,7 +385,8 @@ static enum worker_result gather(struct tree *t, struct worker_error *e)
     return r;
 }
 
-enum worker_result imap_tree(struct worker *w, int (*each)(void *arg, const struct worker_box *b), void *arg, struct worker_error *e)
+enum worker_result imap_tree(struct worker *w, int (*each)(void *arg, const struct worker_box *b), void *arg,
+                             struct worker_error *e)
 {
     struct imap *im = imap_of(w);
     struct tree t = {.im = im};
@@ -368,7 +401,7 @@ enum worker_result imap_tree(struct worker *w, int (*each)(void *arg, const stru
         r = WORKER_LOCAL;
     }
     tree_finish(&t);
-    return imap_harmless(r);
+    return imap_harmless(r, e);
 }
 
 enum worker_result imap_exists(struct imap *im, const char *mailbox, struct worker_error *e)
@@ -379,7 +412,8 @@ enum worker_result imap_exists(struct imap *im, const char *mailbox, struct work
     command_string(im, &c, mailbox);
     enum worker_result r = imap_run(im, &c, on_reply, &t, e);
     list_sort(&t.boxes);
-    if (r == WORKER_DONE && list_find(&t.boxes, strcasecmp(mailbox, "INBOX") == 0 ? "INBOX" : mailbox) == NULL)
+    if (r == WORKER_DONE &&
+        list_find(&t.boxes, strcasecmp(mailbox, "INBOX") == 0 ? "INBOX" : mailbox) == NULL)
         r = WORKER_GONE;
     tree_finish(&t);
     return r;
@@ -399,7 +433,8 @@ static enum worker_result refused_or_gone(struct imap *im, const char *mailbox, 
     return r;
 }
 
-enum worker_result imap_status(struct worker *w, const char *mailbox, struct worker_box *ret, struct worker_error *e)
+enum worker_result imap_status(struct worker *w, const char *mailbox, struct worker_box *ret,
+                               struct worker_error *e)
 {
     struct imap *im = imap_of(w);
     struct tree t = {.im = im};
@@ -413,12 +448,13 @@ enum worker_result imap_status(struct worker *w, const char *mailbox, struct wor
         r = refused_or_gone(im, mailbox, e);
     if (r == WORKER_DONE && ret != NULL) {
         list_sort(&t.numbers);
-        const struct worker_box *b = list_find(&t.numbers, strcasecmp(mailbox, "INBOX") == 0 ? "INBOX" : mailbox);
+        const struct worker_box *b =
+            list_find(&t.numbers, strcasecmp(mailbox, "INBOX") == 0 ? "INBOX" : mailbox);
         *ret = b != NULL ? *b : (struct worker_box){0};
         ret->name = mailbox;
     }
     tree_finish(&t);
-    return imap_harmless(r);
+    return imap_harmless(r, e);
 }
 
 enum worker_result imap_folder(struct imap *im, const struct worker_op *op, struct worker_error *e)

@@ -1,8 +1,9 @@
 /*
  * Waiting for something to happen in one mailbox: IDLE (RFC 2177), or NOOP now and then.
  *
- * What happened between two watches, while the session was elsewhere or not there at all, must not be missed: the mailbox's numbers as last seen
- * here are compared when it is selected again, and the first watch of a mailbox reports a change at once, since nothing is known of the time before.
+ * What happened between two watches, while the session was elsewhere or not there at all, must not be missed:
+ * the mailbox's numbers as last seen here are compared when it is selected again, and the first watch of a
+ * mailbox reports a change at once, since nothing is known of the time before.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -22,8 +23,9 @@ static int64_t earlier(int64_t a, int64_t b)
 static bool look(struct imap *im)
 {
     struct imap_selected *now = &im->selected, *then = &im->watched;
-    bool changed = now->news || then->name == NULL || strcmp(then->name, now->name) != 0 || then->uidvalidity != now->uidvalidity ||
-                   then->uidnext != now->uidnext || then->exists != now->exists || then->modseq != now->modseq;
+    bool changed = now->news || then->name == NULL || strcmp(then->name, now->name) != 0 ||
+                   then->uidvalidity != now->uidvalidity || then->uidnext != now->uidnext ||
+                   then->exists != now->exists || then->modseq != now->modseq;
     char *name = then->name != NULL && strcmp(then->name, now->name) == 0 ? then->name : strdup(now->name);
     if (name != then->name)
         free(then->name);
@@ -33,7 +35,8 @@ static bool look(struct imap *im)
     return changed;
 }
 
-/* Replies up to the tagged one after DONE. Several changes at once come as several lines: all of them are one change. */
+/* Replies up to the tagged one after DONE. Several changes at once come as several lines: all of them are one
+ * change. */
 static enum worker_result idle_end(struct imap *im, unsigned tag, struct worker_error *e)
 {
     mailstream *m = im->etpan->imap_stream;
@@ -84,7 +87,8 @@ static enum worker_result wait_once(struct imap *im, int64_t deadline_ms, struct
     return n < 0 ? imap_broken(im, false, e) : noop(im, e);
 }
 
-enum worker_result imap_watch(struct worker *w, const char *mailbox, int timeout_ms, bool *ret_changed, struct worker_error *e)
+enum worker_result imap_watch(struct worker *w, const char *mailbox, int timeout_ms, bool *ret_changed,
+                              struct worker_error *e)
 {
     struct imap *im = imap_of(w);
     int64_t deadline = clock_boot_ms() + timeout_ms;
@@ -98,5 +102,5 @@ enum worker_result imap_watch(struct worker *w, const char *mailbox, int timeout
     }
     if (r == WORKER_DONE)
         *ret_changed = changed;
-    return imap_harmless(r);
+    return imap_harmless(r, e);
 }

@@ -5,7 +5,7 @@
 #include "session.h"
 
 #define CONNECT_MS 20000
-#define IDLE_MS 60000 /* without progress */
+#define IDLE_MS 60000  /* without progress */
 #define FRESH_MS 30000 /* a reply so lately needs no proof of life */
 
 static enum worker_result worker_open(struct worker *w, struct fault *f)
@@ -22,7 +22,7 @@ static enum worker_result ping(struct worker *w, struct worker_error *e)
         return r;
     command_begin(im, &c, "NOOP");
     r = imap_run(im, &c, NULL, NULL, e);
-    return r == WORKER_REFUSED ? WORKER_DONE : imap_harmless(r);
+    return r == WORKER_REFUSED ? WORKER_DONE : imap_harmless(r, e);
 }
 
 static void cancel(struct worker *w)

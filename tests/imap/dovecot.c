@@ -35,7 +35,8 @@ static uint16_t free_port(void)
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof a;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof a) < 0 || getsockname(fd, (struct sockaddr *)&a, &size) < 0)
+    if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof a) < 0 ||
+        getsockname(fd, (struct sockaddr *)&a, &size) < 0)
         abort();
     close(fd);
     return ntohs(a.sin_port);
@@ -43,7 +44,8 @@ static uint16_t free_port(void)
 
 static bool answers(uint16_t port)
 {
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in a = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     char c;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     bool up = connect(fd, (struct sockaddr *)&a, sizeof a) == 0 && recv(fd, &c, 1, 0) == 1;
@@ -55,10 +57,14 @@ static bool answers(uint16_t port)
 static void certificates(const char *dir)
 {
     shell("cd %s && {"
-          " openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=test-authority &&"
-          " openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key.pem -out req.pem -subj /CN=localhost &&"
+          " openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.pem "
+          "-days 2 -subj /CN=test-authority &&"
+          " openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key.pem -out req.pem "
+          "-subj /CN=localhost &&"
           " printf 'subjectAltName=DNS:localhost\n' >san &&"
-          " openssl x509 -req -in req.pem -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile san -out cert.pem; } >openssl.log 2>&1", dir);
+          " openssl x509 -req -in req.pem -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile san -out "
+          "cert.pem; } >openssl.log 2>&1",
+          dir);
 }
 
 static void configuration(const struct dovecot *d, const char *capability)
@@ -68,17 +74,27 @@ static void configuration(const struct dovecot *d, const char *capability)
     FILE *f = fopen(path, "w");
     if (f == NULL)
         abort();
-    fprintf(f, "base_dir = %s/run\nstate_dir = %s/state\nlog_path = %s/log\nprotocols = imap\nlisten = 127.0.0.1\nssl = yes\n"
-               "ssl_cert = <%s/cert.pem\nssl_key = <%s/key.pem\ndisable_plaintext_auth = no\nauth_mechanisms = plain login\n"
-               "mail_location = mdbox:~/mail\nmail_fsync = never\nmail_home = %s/home/%%u\nfirst_valid_uid = 1\nmail_uid = %u\nmail_gid = %u\n",
+    fprintf(f,
+            "base_dir = %s/run\nstate_dir = %s/state\nlog_path = %s/log\nprotocols = imap\nlisten = "
+            "127.0.0.1\nssl = yes\n"
+            "ssl_cert = <%s/cert.pem\nssl_key = <%s/key.pem\ndisable_plaintext_auth = no\nauth_mechanisms = "
+            "plain login\n"
+            "mail_location = mdbox:~/mail\nmail_fsync = never\nmail_home = %s/home/%%u\nfirst_valid_uid = "
+            "1\nmail_uid = %u\nmail_gid = %u\n",
             d->dir, d->dir, d->dir, d->dir, d->dir, d->dir, d->uid, d->gid);
     if (getuid() != 0)
-        fprintf(f, "default_internal_user = %u\ndefault_internal_group = %u\ndefault_login_user = %u\n", d->uid, d->gid, d->uid);
-    fprintf(f, "passdb {\n driver = static\n args = password=secret\n}\nuserdb {\n driver = static\n args = uid=%u gid=%u home=%s/home/%%u\n}\n",
+        fprintf(f, "default_internal_user = %u\ndefault_internal_group = %u\ndefault_login_user = %u\n",
+                d->uid, d->gid, d->uid);
+    fprintf(f,
+            "passdb {\n driver = static\n args = password=secret\n}\nuserdb {\n driver = static\n args = "
+            "uid=%u gid=%u home=%s/home/%%u\n}\n",
             d->uid, d->gid, d->dir);
-    fprintf(f, "service imap-login {\n chroot =\n inet_listener imap {\n  port = %u\n }\n inet_listener imaps {\n  port = %u\n  ssl = yes\n }\n}\n",
+    fprintf(f,
+            "service imap-login {\n chroot =\n inet_listener imap {\n  port = %u\n }\n inet_listener imaps "
+            "{\n  port = %u\n  ssl = yes\n }\n}\n",
             d->port, d->tls_port);
-    fprintf(f, "service anvil {\n chroot =\n}\nservice stats {\n chroot =\n}\nnamespace inbox {\n inbox = yes\n separator = /\n"
+    fprintf(f, "service anvil {\n chroot =\n}\nservice stats {\n chroot =\n}\nnamespace inbox {\n inbox = "
+               "yes\n separator = /\n"
                " mailbox Trash {\n  auto = create\n  special_use = \\Trash\n }\n}\n");
     if (capability != NULL)
         fprintf(f, "protocol imap {\n imap_capability = %s\n}\n", capability);

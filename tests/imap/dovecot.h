@@ -1,5 +1,6 @@
 #pragma once
-/* A private Dovecot in a directory of its own, on loopback, on ports of its own. One user a name, password "secret". */
+/* A private Dovecot in a directory of its own, on loopback, on ports of its own. One user a name, password
+ * "secret". */
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -13,7 +14,8 @@ struct dovecot {
 
 bool dovecot_installed(void);
 
-/* capability: what imap offers after login, NULL for all that it has. Ends the test program when it does not start. */
+/* capability: what imap offers after login, NULL for all that it has. Ends the test program when it does not
+ * start. */
 void dovecot_start(struct dovecot *d, const char *capability);
 void dovecot_stop(struct dovecot *d);
 

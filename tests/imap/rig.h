@@ -23,8 +23,13 @@ struct rig {
 static inline void rig_init(struct rig *r, const char *host, uint16_t port, enum config_tls tls)
 {
     memset(r, 0, sizeof *r);
-    r->account = (struct config_account){.name = (char *)"test", .host = (char *)host, .port = port, .tls = tls, .user = (char *)"jane",
-                                         .password = (char *)"secret", .log_level = LOG_LEVEL_ERROR};
+    r->account = (struct config_account){.name = (char *)"test",
+                                         .host = (char *)host,
+                                         .port = port,
+                                         .tls = tls,
+                                         .user = (char *)"jane",
+                                         .password = (char *)"secret",
+                                         .log_level = LOG_LEVEL_ERROR};
     keywords_init(&r->keywords);
     r->w = imap_worker_new(&r->account, &r->keywords);
     assert_non_null(r->w);
@@ -57,12 +62,19 @@ static inline ssize_t source_read(void *arg, void *out, size_t size)
     return (ssize_t)n;
 }
 
-static inline enum worker_result rig_append(struct rig *r, const char *mailbox, const char *data, size_t length, flags_t flags,
-                                            struct worker_outcome *ret)
+static inline enum worker_result rig_append(struct rig *r, const char *mailbox, const char *data,
+                                            size_t length, flags_t flags, struct worker_outcome *ret)
 {
     struct source s = {.data = data, .length = length};
-    const struct worker_op op = {.verb = WORKER_APPEND, .mailbox = mailbox, .add = flags, .size = (int64_t)length, .read = source_read,
-                                 .read_arg = &s, .date_s = 1700000000, .zone_min = 60, .nul = memchr(data, 0, length) != NULL};
+    const struct worker_op op = {.verb = WORKER_APPEND,
+                                 .mailbox = mailbox,
+                                 .add = flags,
+                                 .size = (int64_t)length,
+                                 .read = source_read,
+                                 .read_arg = &s,
+                                 .date_s = 1700000000,
+                                 .zone_min = 60,
+                                 .nul = memchr(data, 0, length) != NULL};
     return r->w->ops->apply(r->w, &op, ret, &r->e);
 }
 
@@ -114,7 +126,8 @@ static inline void basket_finish(struct basket *b)
     *b = (struct basket){0};
 }
 
-static inline enum worker_result rig_fetch(struct rig *r, const char *mailbox, uint32_t validity, const char *uids, struct basket *b)
+static inline enum worker_result rig_fetch(struct rig *r, const char *mailbox, uint32_t validity,
+                                           const char *uids, struct basket *b)
 {
     struct uidset set = {0};
     const struct worker_sink sink = {b, basket_data, basket_end};
@@ -125,12 +138,14 @@ static inline enum worker_result rig_fetch(struct rig *r, const char *mailbox, u
 }
 
 /* STORE, EXPUNGE, MOVE, COPY over uids as text. */
-static inline enum worker_result rig_apply(struct rig *r, enum worker_verb verb, const char *mailbox, const char *uids, const char *target,
-                                           flags_t add, flags_t remove, struct worker_outcome *ret)
+static inline enum worker_result rig_apply(struct rig *r, enum worker_verb verb, const char *mailbox,
+                                           const char *uids, const char *target, flags_t add, flags_t remove,
+                                           struct worker_outcome *ret)
 {
     struct uidset set = {0};
     assert_int_equal(uids != NULL ? uidset_parse(&set, uids, strlen(uids)) : 0, 0);
-    const struct worker_op op = {.verb = verb, .mailbox = mailbox, .target = target, .uids = &set, .add = add, .remove = remove};
+    const struct worker_op op = {
+        .verb = verb, .mailbox = mailbox, .target = target, .uids = &set, .add = add, .remove = remove};
     enum worker_result result = r->w->ops->apply(r->w, &op, ret, &r->e);
     uidset_finish(&set);
     return result;

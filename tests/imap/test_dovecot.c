@@ -1,6 +1,10 @@
-/* Each test's own user, so that none depends on another. Every verb against a real server, at all three speeds, under TLS, STARTTLS and through a tunnel. Skipped without Dovecot. */
+/* Each test's own user, so that none depends on another. Every verb against a real server, at all three
+ * speeds, under TLS, STARTTLS and through a tunnel. Skipped without Dovecot. */
 #include "rig.h"
+#include <arpa/inet.h>
+#include <poll.h>
 #include <pthread.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #include "clock.h"
 #include "dovecot.h"
@@ -19,15 +23,16 @@ static void rig_dovecot(struct rig *r, const char *user)
 }
 
 #define OK(result) assert_int_equal_or_text(r, result)
-#define assert_int_equal_or_text(r, result)                                                                                                \
-    do {                                                                                                                                   \
-        enum worker_result result_ = (result);                                                                                             \
-        if (result_ != WORKER_DONE)                                                                                                        \
-            print_error("%d: %s\n", result_, (r)->e.text);                                                                                 \
-        assert_int_equal(result_, WORKER_DONE);                                                                                            \
+#define assert_int_equal_or_text(r, result)                                                                  \
+    do {                                                                                                     \
+        enum worker_result result_ = (result);                                                               \
+        if (result_ != WORKER_DONE)                                                                          \
+            print_error("%d: %s\n", result_, (r)->e.text);                                                   \
+        assert_int_equal(result_, WORKER_DONE);                                                              \
     } while (0)
 
-static struct worker_scan scan(struct rig *r, const char *mailbox, const struct worker_token *since, enum worker_depth depth)
+static struct worker_scan scan(struct rig *r, const char *mailbox, const struct worker_token *since,
+                               enum worker_depth depth)
 {
     struct worker_scan s = {0};
     OK(r->w->ops->scan(r->w, mailbox, since, depth, &s, &r->e));
@@ -38,7 +43,8 @@ static uint32_t append(struct rig *r, const char *mailbox, const char *id, flags
 {
     char text[256];
     struct worker_outcome got = {0};
-    snprintf(text, sizeof text, "From: a@b\r\nMessage-ID: <%s@test>\r\nSubject: x\r\n\r\nbody of %s\r\n", id, id);
+    snprintf(text, sizeof text, "From: a@b\r\nMessage-ID: <%s@test>\r\nSubject: x\r\n\r\nbody of %s\r\n", id,
+             id);
     OK(rig_append(r, mailbox, text, strlen(text), flags, &got));
     return got.uid;
 }
@@ -109,7 +115,8 @@ static void test_trust(void **state)
     r->account.fingerprint = key;
     assert_int_equal(try_open(r, &f), WORKER_DONE);
     for (size_t i = 0; cert[i] != '\0'; i++) {
-        char two[3] = {cert[i] >= 'a' ? (char)(cert[i] - 32) : cert[i], i % 2 == 1 && cert[i + 1] != '\0' ? ':' : '\0', '\0'};
+        char two[3] = {cert[i] >= 'a' ? (char)(cert[i] - 32) : cert[i],
+                       i % 2 == 1 && cert[i + 1] != '\0' ? ':' : '\0', '\0'};
         strcat(colons, two);
     }
     r->account.fingerprint = colons;
@@ -148,7 +155,8 @@ static void test_ways_in(void **state)
     assert_int_equal(try_open(r, &f), WORKER_BROKEN);
     assert_int_equal(f.exit, FAULT_UNAVAILABLE);
     assert_non_null(strstr(f.text, "does not speak TLS"));
-    snprintf(tunnel, sizeof tunnel, "/usr/bin/doveadm -c %s/conf exec imap -u ways 2>/dev/null | cat", server.dir);
+    snprintf(tunnel, sizeof tunnel, "/usr/bin/doveadm -c %s/conf exec imap -u ways 2>/dev/null | cat",
+             server.dir);
     r->account.tunnel = tunnel;
     assert_int_equal(try_open(r, &f), WORKER_DONE);
     r->w->ops->describe(r->w, &d);
@@ -158,6 +166,73 @@ static void test_ways_in(void **state)
     assert_int_equal(f.exit, FAULT_UNAVAILABLE);
     assert_non_null(strstr(f.text, "without speaking IMAP"));
     rig_finish(r);
+}
+
+/* Someone between client and server, who adds plain text of his own behind the server's answer to STARTTLS.
+ */
+struct middle {
+    int listener;
+    uint16_t port;
+    pthread_t thread;
+};
+
+static void pump(int from, int to, const char *trigger, const char *injection)
+{
+    char piece[65536];
+    ssize_t n = recv(from, piece, sizeof piece - 256, 0);
+    if (n <= 0) {
+        shutdown(to, SHUT_WR);
+        return;
+    }
+    if (injection != NULL && memmem(piece, (size_t)n, trigger, strlen(trigger)) != NULL) {
+        memcpy(piece + n, injection, strlen(injection));
+        n += (ssize_t)strlen(injection);
+    }
+    send(to, piece, (size_t)n, MSG_NOSIGNAL);
+}
+
+static void *stand_between(void *arg)
+{
+    struct middle *m = arg;
+    struct sockaddr_in a = {
+        .sin_family = AF_INET, .sin_port = htons(server.port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int client = accept(m->listener, NULL, NULL), up = socket(AF_INET, SOCK_STREAM, 0);
+    struct pollfd p[2] = {{.fd = client, .events = POLLIN}, {.fd = up, .events = POLLIN}};
+    if (connect(up, (struct sockaddr *)&a, sizeof a) == 0)
+        while (poll(p, 2, 10000) > 0 && !((p[0].revents | p[1].revents) & (POLLHUP | POLLERR))) {
+            if (p[0].revents & POLLIN)
+                pump(client, up, NULL, NULL);
+            if (p[1].revents & POLLIN)
+                pump(up, client, "Begin TLS", "* CAPABILITY IMAP4rev1 X-EVIL AUTH=PLAIN\r\nm3 OK evil\r\n");
+        }
+    close(client);
+    close(up);
+    return NULL;
+}
+
+static void test_injection(void **state)
+{
+    (void)state;
+    struct rig rig, *r = &rig;
+    struct middle m = {.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof a;
+    struct worker_description d;
+    struct fault f = {0};
+    assert_true(bind(m.listener, (struct sockaddr *)&a, sizeof a) == 0 && listen(m.listener, 1) == 0);
+    assert_int_equal(getsockname(m.listener, (struct sockaddr *)&a, &size), 0);
+    pthread_create(&m.thread, NULL, stand_between, &m);
+    rig_dovecot(r, "injection");
+    r->account.port = ntohs(a.sin_port);
+    r->account.tls = CONFIG_TLS_STARTTLS;
+    assert_int_equal(r->w->ops->open(r->w, &f), WORKER_DONE);
+    r->w->ops->describe(r->w, &d);
+    assert_null(strstr(d.capabilities, "X-EVIL"));
+    assert_non_null(strstr(d.tls, "TLSv1."));
+    OK(r->w->ops->status(r->w, "INBOX", NULL, &r->e));
+    rig_finish(r);
+    pthread_join(m.thread, NULL);
+    close(m.listener);
 }
 
 static void test_scan(void **state)
@@ -190,7 +265,8 @@ static void test_scan(void **state)
     struct uidset two = {0};
     uidset_add(&two, b);
     uint32_t c = append(other, "INBOX", "c", FLAG_DRAFT);
-    const struct worker_op expunge = {.verb = WORKER_EXPUNGE, .mailbox = "INBOX", .uids = &two, .uidvalidity = s.token.uidvalidity};
+    const struct worker_op expunge = {
+        .verb = WORKER_EXPUNGE, .mailbox = "INBOX", .uids = &two, .uidvalidity = s.token.uidvalidity};
     OK(other->w->ops->apply(other->w, &expunge, NULL, &other->e));
     struct worker_scan changes = scan(r, "INBOX", &s.token, WORKER_CHANGES);
     assert_false(changes.nothing);
@@ -201,7 +277,8 @@ static void test_scan(void **state)
     assert_true(changes.message[1].has_details);
     assert_int_equal(changes.message[1].flags, FLAG_DRAFT);
     if (speed == WORKER_SPEED_QRESYNC) {
-        assert_true(!changes.full && uidset_has(&changes.vanished, b) && uidset_count(&changes.vanished) == 1);
+        assert_true(!changes.full && uidset_has(&changes.vanished, b) &&
+                    uidset_count(&changes.vanished) == 1);
         assert_false(changes.message[0].has_details);
     } else {
         assert_true(changes.full);
@@ -224,9 +301,11 @@ static void test_scan(void **state)
     struct worker_token old = s.token;
     old.uidvalidity ^= 1;
     struct worker_scan changed = scan(r, "INBOX", &old, WORKER_CHANGES);
-    assert_true(changed.uidvalidity_changed && changed.n == 0 && changed.token.uidvalidity == s.token.uidvalidity);
+    assert_true(changed.uidvalidity_changed && changed.n == 0 &&
+                changed.token.uidvalidity == s.token.uidvalidity);
     assert_int_equal(r->w->ops->scan(r->w, "no such", NULL, WORKER_CHANGES, &list, &r->e), WORKER_GONE);
-    const struct worker_op wrong = {.verb = WORKER_EXPUNGE, .mailbox = "INBOX", .uids = &two, .uidvalidity = old.uidvalidity};
+    const struct worker_op wrong = {
+        .verb = WORKER_EXPUNGE, .mailbox = "INBOX", .uids = &two, .uidvalidity = old.uidvalidity};
     assert_int_equal(r->w->ops->apply(r->w, &wrong, NULL, &r->e), WORKER_GONE);
     worker_scan_finish(&first);
     worker_scan_finish(&s);
@@ -284,7 +363,11 @@ static void test_bodies(void **state)
     basket_finish(&b);
     /* A source that fails ends it, and nothing is there of it. */
     struct source s = {.data = large, .length = size, .fail_at = -EIO};
-    const struct worker_op op = {.verb = WORKER_APPEND, .mailbox = "Trash", .size = (int64_t)size, .read = source_read, .read_arg = &s};
+    const struct worker_op op = {.verb = WORKER_APPEND,
+                                 .mailbox = "Trash",
+                                 .size = (int64_t)size,
+                                 .read = source_read,
+                                 .read_arg = &s};
     assert_int_equal(r->w->ops->apply(r->w, &op, &got, &r->e), WORKER_LOCAL);
     struct worker_box box;
     OK(r->w->ops->status(r->w, "Trash", &box, &r->e));
@@ -299,7 +382,8 @@ static void test_changes(void **state)
     struct rig rig, *r = &rig;
     struct worker_outcome got = {0};
     rig_dovecot(r, "changes");
-    uint32_t a = append(r, "INBOX", "a", 0), b = append(r, "INBOX", "b", FLAG_DELETED), c = append(r, "INBOX", "c", 0);
+    uint32_t a = append(r, "INBOX", "a", 0), b = append(r, "INBOX", "b", FLAG_DELETED),
+             c = append(r, "INBOX", "c", 0);
     assert_int_equal(a, 1);
     /* Another client's \Deleted message survives an expunge, with UIDPLUS or without. */
     OK(rig_apply(r, WORKER_EXPUNGE, "INBOX", "1", NULL, 0, 0, NULL));
@@ -308,13 +392,15 @@ static void test_changes(void **state)
     assert_true(s.message[0].uid == b && s.message[0].flags == FLAG_DELETED && s.message[1].uid == c);
     worker_scan_finish(&s);
     /* Filing. */
-    assert_int_equal(rig_apply(r, WORKER_MOVE, "INBOX", "3", "Else \"where\" &- \\", 0, 0, &got), WORKER_REFUSED);
+    assert_int_equal(rig_apply(r, WORKER_MOVE, "INBOX", "3", "Else \"where\" &- \\", 0, 0, &got),
+                     WORKER_REFUSED);
     assert_true(r->e.try_create && r->e.err == -ENOENT);
     OK(rig_apply(r, WORKER_CREATE, "Else \"where\" &- \\", NULL, NULL, 0, 0, NULL));
     OK(rig_apply(r, WORKER_MOVE, "INBOX", "2:3", "Else \"where\" &- \\", 0, 0, &got));
     assert_int_equal(got.moved, speed != WORKER_SPEED_NONE);
     if (speed != WORKER_SPEED_NONE) {
-        assert_true(got.uidvalidity > 0 && uidset_count(&got.source) == 2 && uidset_has(&got.source, c) && uidset_has(&got.target, 2));
+        assert_true(got.uidvalidity > 0 && uidset_count(&got.source) == 2 && uidset_has(&got.source, c) &&
+                    uidset_has(&got.target, 2));
         s = scan(r, "INBOX", NULL, WORKER_CHANGES);
         assert_int_equal(s.n, 0);
         worker_scan_finish(&s);
@@ -363,7 +449,8 @@ static void test_tree(void **state)
     assert_int_equal(r->e.err, -EEXIST);
     OK(r->w->ops->tree(r->w, on_box, &x, &r->e));
     assert_true(x.n == 3 || x.n == 4); /* Work itself may be listed */
-    assert_true(x.inbox.has_status && x.inbox.messages == 1 && x.inbox.unseen == 0 && x.inbox.uidnext == 2 && x.inbox.delimiter == '/');
+    assert_true(x.inbox.has_status && x.inbox.messages == 1 && x.inbox.unseen == 0 && x.inbox.uidnext == 2 &&
+                x.inbox.delimiter == '/');
     assert_true(x.sub.has_status && x.sub.messages == 1 && x.sub.unseen == 1 && x.sub.uidvalidity > 0);
     assert_true((x.sub.attributes & 256) && !(x.inbox.attributes & 256));
     assert_true(speed == WORKER_SPEED_NONE || (x.trash.attributes & 8));
@@ -460,15 +547,19 @@ static void test_many(void **state)
     struct rig rig, *r = &rig;
     rig_dovecot(r, "many");
     enum { MANY = 3600 };
-    shell("dir=%s; seq %d | sed 's/.*/From x@y Thu Nov 23 00:00:00 2023\\nMessage-ID: <&@many>\\n\\nbody\\n/' >$dir/mbox && mkdir $dir/imp && mv $dir/mbox $dir/imp/many && chown -R %u:%u $dir/imp && doveadm -c $dir/conf import -u many "
-          "-s mbox:$dir/imp:INBOX=$dir/imp/none \"\" all 2>>$dir/log", server.dir, MANY, server.uid, server.gid);
+    shell("dir=%s; seq %d | sed 's/.*/From x@y Thu Nov 23 00:00:00 2023\\nMessage-ID: "
+          "<&@many>\\n\\nbody\\n/' >$dir/mbox && mkdir $dir/imp && mv $dir/mbox $dir/imp/many && chown -R "
+          "%u:%u $dir/imp && doveadm -c $dir/conf import -u many "
+          "-s mbox:$dir/imp:INBOX=$dir/imp/none \"\" all 2>>$dir/log",
+          server.dir, MANY, server.uid, server.gid);
     struct worker_scan s = scan(r, "many", NULL, WORKER_CHANGES);
     assert_true(s.full && s.n == MANY && s.message[MANY - 1].has_details);
     /* Every other one: sets far beyond one command. */
     struct uidset odd = {0};
     for (size_t i = 0; i < s.n; i += 2)
         uidset_add(&odd, s.message[i].uid);
-    const struct worker_op store = {.verb = WORKER_STORE, .mailbox = "many", .uids = &odd, .add = FLAG_SEEN | FLAG_DELETED};
+    const struct worker_op store = {
+        .verb = WORKER_STORE, .mailbox = "many", .uids = &odd, .add = FLAG_SEEN | FLAG_DELETED};
     OK(r->w->ops->apply(r->w, &store, NULL, &r->e));
     struct worker_scan changes = scan(r, "many", &s.token, WORKER_FLAGS);
     size_t seen = 0;
@@ -514,12 +605,14 @@ int main(int argc, char **argv)
 {
     static const char *const capability[] = {
         [WORKER_SPEED_QRESYNC] = NULL,
-        [WORKER_SPEED_CONDSTORE] = "IMAP4rev1 SASL-IR ID ENABLE IDLE MOVE UIDPLUS CONDSTORE ESEARCH LIST-EXTENDED SPECIAL-USE LITERAL- UNSELECT",
+        [WORKER_SPEED_CONDSTORE] = "IMAP4rev1 SASL-IR ID ENABLE IDLE MOVE UIDPLUS CONDSTORE ESEARCH "
+                                   "LIST-EXTENDED SPECIAL-USE LITERAL- UNSELECT",
         [WORKER_SPEED_NONE] = "IMAP4rev1",
     };
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_open, begin, end),
         cmocka_unit_test_setup_teardown(test_trust, begin, end),
+        cmocka_unit_test_setup_teardown(test_injection, begin, end),
         cmocka_unit_test_setup_teardown(test_scan, begin, end),
         cmocka_unit_test_setup_teardown(test_bodies, begin, end),
         cmocka_unit_test_setup_teardown(test_changes, begin, end),

@@ -1,0 +1,149 @@
+#include "fake.h"
+#include <arpa/inet.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define PATIENCE_S 10
+
+struct peer {
+    int fd;
+    char tag[32];
+};
+
+static int get_line(int fd, char *out, size_t size)
+{
+    size_t n = 0;
+    while (n + 1 < size && recv(fd, out + n, 1, 0) == 1)
+        if (out[n++] == '\n')
+            break;
+    out[n] = '\0';
+    return n > 0 && out[n - 1] == '\n' ? 0 : -1;
+}
+
+static void put(int fd, const char *data, size_t length, size_t piece)
+{
+    while (length > 0) {
+        ssize_t n = send(fd, data, length < piece ? length : piece, MSG_NOSIGNAL);
+        if (n <= 0)
+            return;
+        data += n;
+        length -= (size_t)n;
+    }
+}
+
+static void put_text(const struct peer *p, const char *text, size_t piece)
+{
+    char line[8192];
+    size_t n = 0;
+    for (; *text != '\0' && n + 64 < sizeof line; text++) {
+        if (*text == '$')
+            n += (size_t)sprintf(line + n, "%s", p->tag);
+        else
+            line[n++] = *text == '#' ? '\0' : *text;
+    }
+    line[n++] = '\r';
+    line[n++] = '\n';
+    put(p->fd, line, n, piece);
+}
+
+static void expect(struct fake *f, struct peer *p, const char *text)
+{
+    char line[16384];
+    if (get_line(p->fd, line, sizeof line) < 0) {
+        snprintf(f->wrong, sizeof f->wrong, "no line, expected: %s", text);
+        return;
+    }
+    snprintf(p->tag, sizeof p->tag, "%.*s", (int)strcspn(line, " \r"), line);
+    if (strstr(line, text) == NULL)
+        snprintf(f->wrong, sizeof f->wrong, "expected: %s, got: %.300s", text, line);
+}
+
+static void swallow(int fd, long n)
+{
+    char piece[65536];
+    while (n > 0) {
+        ssize_t got = recv(fd, piece, n < (long)sizeof piece ? (size_t)n : sizeof piece, 0);
+        if (got <= 0)
+            return;
+        n -= got;
+    }
+}
+
+static void repeat(int fd, char c, long n)
+{
+    char piece[4096];
+    memset(piece, c, sizeof piece);
+    for (; n > 0; n -= (long)sizeof piece)
+        put(fd, piece, n < (long)sizeof piece ? (size_t)n : sizeof piece, sizeof piece);
+}
+
+static void step(struct fake *f, struct peer *p, const char *line)
+{
+    const char *text = line + 2;
+    switch (line[0]) {
+    case 'C':
+        expect(f, p, text);
+        return;
+    case 'S':
+        put_text(p, text, SIZE_MAX);
+        return;
+    case '1':
+        put_text(p, text, 1);
+        return;
+    case 'R':
+        put(p->fd, text, strlen(text), SIZE_MAX);
+        return;
+    case 'N':
+        swallow(p->fd, atol(text));
+        return;
+    case 'A':
+    case '(':
+        repeat(p->fd, line[0] == 'A' ? 'a' : '(', atol(text));
+        return;
+    case 'H':
+        swallow(p->fd, INT32_MAX);
+        return;
+    default:
+        snprintf(f->wrong, sizeof f->wrong, "bad script: %s", line);
+    }
+}
+
+static void *serve(void *arg)
+{
+    struct fake *f = arg;
+    const int on = 1;
+    const struct timeval patience = {.tv_sec = PATIENCE_S};
+    setsockopt(f->listener, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    struct peer p = {.fd = accept(f->listener, NULL, NULL)};
+    if (p.fd < 0)
+        return NULL;
+    setsockopt(p.fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    setsockopt(p.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    for (const char *const *line = f->script; *line != NULL && f->wrong[0] == '\0'; line++)
+        step(f, &p, *line);
+    close(p.fd);
+    return NULL;
+}
+
+void fake_start(struct fake *f, const char *const *script)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof a;
+    *f = (struct fake){.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), .script = script};
+    if (f->listener < 0 || bind(f->listener, (struct sockaddr *)&a, sizeof a) < 0 ||
+        listen(f->listener, 1) < 0 || getsockname(f->listener, (struct sockaddr *)&a, &size) < 0 ||
+        pthread_create(&f->thread, NULL, serve, f) != 0)
+        abort();
+    f->port = ntohs(a.sin_port);
+}
+
+const char *fake_stop(struct fake *f)
+{
+    pthread_join(f->thread, NULL);
+    close(f->listener);
+    return f->wrong;
+}
