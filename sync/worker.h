@@ -190,7 +190,7 @@ struct worker_description {
     bool connected;
     char peer[256];          /* host:port or the tunnel command's first word */
     char tls[128];           /* "TLSv1.3 TLS_AES_256_GCM_SHA384", or "none" */
-    char certificate[512];   /* subject, issuer, until, SHA-256 */
+    char certificate[512];   /* SHA-256, until, subject, issuer */
     char server[256];        /* ID's name and version */
     char login[64];          /* "PLAIN" */
     char capabilities[2048]; /* after login */
