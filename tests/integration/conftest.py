@@ -161,6 +161,7 @@ class World:
 def _world(request, program, workplace, server):
     number = next(NUMBERS)
     folder = workplace / f"t{number}"
+    folder.mkdir()
     world = World(program, folder, server, number)
     request.node.world = world
     hung = threading.Event()

@@ -7,6 +7,8 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
+
 from support import eventually, letters, lf, mountinfo, read_box, token_of
 
 PR_SET_PDEATHSIG = 1
@@ -69,6 +71,11 @@ class Mailmount:
         result = self.run("sync", f"--wait={timeout}", timeout=timeout + 20)
         assert result.returncode == 0, f"sync: exit status {result.returncode}: {result.stderr}{result.stdout}"
 
+    def need(self, command):
+        """Skips the test where this version has no such command."""
+        if self.run("help", command).returncode != 0:
+            pytest.skip(f"this version has no {command}")
+
     # The daemon
 
     def start(self, options=(), prefix=(), wait=True, timeout=40):
@@ -86,7 +93,7 @@ class Mailmount:
     def _mounted_or_dead(self):
         if self.process.poll() is not None:
             raise RuntimeError(f"mailmount mount ended with {self.process.returncode}:\n{self.log()}")
-        return self.is_mounted()
+        return self.is_mounted() and os.listdir(self.root)  # a dead mount is in the table too
 
     def mount(self, **keywords):
         """start(), and the first sync is over."""

@@ -209,6 +209,8 @@ class Witness:
             if len(items) < 3 or items[1] != "FETCH":
                 continue
             pairs = dict(zip(items[2][::2], items[2][1::2]))
+            if "UID" not in pairs:
+                continue  # news of another client's change
             octets = pairs.get("BODY[]") or b""
             message = Message(int(pairs["UID"]), set(pairs.get("FLAGS", [])) - {"\\Recent"}, pairs.get("INTERNALDATE", ""),
                               octets.encode() if isinstance(octets, str) else octets)

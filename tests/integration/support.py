@@ -9,8 +9,8 @@ FLAG_LETTERS = {"\\Seen": "S", "\\Answered": "R", "\\Flagged": "F", "\\Draft": "
 
 
 def eventually(check, timeout=20, interval=0.05):
-    """Calls check until it returns something true and raises no AssertionError or OSError; returns that. The last failure
-    is raised when the time is up. What is waited for changes while it is looked at, hence the OSError."""
+    """Calls check until it returns something true; returns that. The last failure is raised when the time is up. What is
+    waited for changes while it is looked at, so that a file or a key that is missing is a failure like any other."""
     deadline = time.monotonic() + timeout
     while True:
         try:
@@ -18,7 +18,7 @@ def eventually(check, timeout=20, interval=0.05):
             if result:
                 return result
             problem = AssertionError(f"not within {timeout} s: {getattr(check, '__qualname__', check)} gave {result!r}")
-        except (AssertionError, OSError) as error:
+        except (AssertionError, OSError, LookupError) as error:
             problem = error
         if time.monotonic() > deadline:
             raise problem

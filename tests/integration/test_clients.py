@@ -13,11 +13,27 @@ def needs(program):
     return pytest.mark.skipif(not shutil.which(program), reason=f"{program} is not installed")
 
 
-def run(m, *command, **keywords):
-    result = subprocess.run([*map(str, command)], env={**m.environment, "TERM": "dumb"}, stdin=subprocess.DEVNULL,
-                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False, **keywords)
+def run(m, *command):
+    result = subprocess.run([*map(str, command)], env=m.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                            stderr=subprocess.STDOUT, text=True, timeout=60, check=False)
     assert result.returncode == 0, result.stdout
     return result.stdout
+
+
+def run_on_terminal(m, *command):
+    """For programs that want one; what they draw is thrown away."""
+    ours, theirs = os.openpty()
+    with subprocess.Popen([*map(str, command)], env={**m.environment, "TERM": "xterm"}, stdin=theirs, stdout=theirs,
+                          stderr=theirs, start_new_session=True) as process:
+        os.close(theirs)
+        drawn = b""
+        try:
+            while octets := os.read(ours, 65536):
+                drawn += octets
+        except OSError:
+            pass  # the other side of the terminal is closed
+        os.close(ours)
+        assert process.wait(30) == 0, drawn.decode(errors="replace")
 
 
 def test_python_mailbox(world):
@@ -53,7 +69,7 @@ def test_mutt(world):
     muttrc = world.folder / "muttrc"
     muttrc.write_text(f"set folder={m.root}\nset mbox_type=Maildir\nset confirmappend=no\nset delete=yes\nset move=no\n"
                       "set sort=mailbox-order\nset mark_old=no\nset wait_key=no\nset header_cache=\nset quit=yes\n")
-    run(m, "mutt", "-F", muttrc, "-f", m.box(), "-e",
+    run_on_terminal(m, "mutt", "-F", muttrc, "-f", m.box(), "-e",
         f'push "<tag-pattern>~i n1@<enter><tag-prefix><flag-message><untag-pattern>.<enter>'
         f'<delete-pattern>~i n2@<enter><tag-pattern>~i n3@<enter><tag-prefix><save-message>{m.box("Archive")}<enter>'
         f'<sync-mailbox><quit>"')

@@ -38,7 +38,6 @@ CONFIGURATIONS = {
     "no section": ("host = h\n", [":1"]),
     "empty": ("", ["account|section"]),
     "no INI": ("[test\nhost = h\n", [":1"]),
-    "other account": ("[other]\nhost = h\nuser = u\npassword = x\n", ["test"]),
     "plaintext": ("[test]\nhost = imap.example.org\nuser = u\npassword = x\ntls = none\n", ["tls|plaintext"]),
     "binary": ("\x01\x02\x03\n", [":1"]),
 }
@@ -68,7 +67,7 @@ def test_password_that_others_can_read(world):
 
 
 def test_bad_option(world):
-    fails(world.mailmount, CONFIG, "port", arguments=("mount", "-f", "-o", "port=x", "test", world.mailmount.root))
+    fails(world.mailmount, USAGE, "port", arguments=("mount", "-f", "-o", "port=x", "test", world.mailmount.root))
     fails(world.mailmount, USAGE, "nonsense", arguments=("mount", "-f", "-o", "nonsense=1", "test", world.mailmount.root))
 
 

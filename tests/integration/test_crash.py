@@ -318,6 +318,7 @@ def test_bodies_lost(world):
 
 
 def test_check_finds_and_repairs(world):
+    world.mailmount.need("check")
     for number in range(5):
         world.witness.append("INBOX", mail(f"n{number}", f"{number}" * 1000 + "\r\n"), ["\\Seen"])
     m = world.mailmount

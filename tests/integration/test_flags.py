@@ -149,8 +149,8 @@ def test_hundreds_in_few_commands(world):
     m = world.through(wire)
     m.mount()
     wire.reset_counts()
-    for token in m.tokens():
-        m.retag(token, "S")
+    for entry in os.listdir(m.box() / "new"):
+        os.rename(m.box() / "new" / entry, m.box() / "cur" / f"{entry}:2,S")
     m.sync()
     assert all(x.flags == {"\\Seen"} for x in world.witness.fetch("INBOX", "(UID FLAGS)").values())
     stores = [line for line in wire.commands() if " STORE " in line.upper()]

@@ -268,6 +268,7 @@ def test_removed_there_and_answered_here(apart):
     apart.m.retag("one", "RS")
     apart.witness.expunge("INBOX", apart.witness.uid("INBOX", "one"))
     converged(apart, {"INBOX": ["two"], "Archive": [], "Second": []})
+    apart.m.need("restore")
     assert apart.m.run("restore", "--list").stdout.strip()
 
 

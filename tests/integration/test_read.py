@@ -36,7 +36,7 @@ MESSAGES = {
     "from-line": mail("from-line", "From here on\r\n>From there\r\n"),
     "many-lines": mail("many-lines", "\r\n" * 5000),
     "control": mail("control", bytes(c for c in range(1, 32) if c not in (10, 13)) + b"\x7f\r\n"),
-    "bare-cr": mail("bare-cr", b"one\rtwo\r\r\nthree\r\n"),
+    "bare-cr": mail("bare-cr", b"one\rtwo\r\nthree\r\n"),
 }
 
 

@@ -73,6 +73,7 @@ def test_to_trash(world):
 
 def restorable(m):
     """Identifiers in front of the lines of restore --list."""
+    m.need("restore")
     result = m.run("restore", "--list")
     assert result.returncode == 0, result.stderr
     return re.findall(r"(?m)^\s*(\d+)\b", result.stdout)
@@ -98,6 +99,7 @@ def test_restore(world, side):
 
 
 def held(m):
+    m.need("held")
     result = m.run("held")
     assert result.returncode == 0, result.stderr
     return result.stdout.strip()

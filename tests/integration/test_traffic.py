@@ -1,4 +1,5 @@
 """What goes over the wire: nothing that grows with the number of messages, nothing that changes anything twice."""
+import os
 import re
 
 import pytest
@@ -94,8 +95,8 @@ def test_a_move_sends_no_mail(world):
     m = world.through(wire)
     m.mount()
     wire.reset_counts()
-    for token in m.tokens():
-        m.path(token).rename(m.box("Archive") / "cur" / f"{token}:2,S")
+    for entry in os.listdir(m.box() / "cur"):
+        os.rename(m.box() / "cur" / entry, m.box("Archive") / "cur" / entry)
     m.sync()
     assert len(world.witness.uids("Archive")) == 20
     assert wire.to_server < 20_000 and wire.to_client < 100_000
