@@ -197,7 +197,10 @@ static enum worker_result finish_move(struct engine *e, const struct pending *p)
     struct worker_error error = {0};
 
     if (mailbox_get(cache_reader(e->cache), p->source, &source) == 0 && source.on_server) {
-        struct worker_op op = {.verb = WORKER_EXPUNGE, .mailbox = source.remote, .uids = &uids};
+        struct worker_op op = {.verb = WORKER_EXPUNGE,
+                               .mailbox = source.remote,
+                               .uidvalidity = source.uidvalidity,
+                               .uids = &uids};
         if (uidset_add(&uids, p->source_uid) < 0)
             return WORKER_LOCAL;
         enum worker_result r = e->worker->ops->apply(e->worker, &op, &outcome, &error);

@@ -41,6 +41,14 @@ bool engine_stopping(struct engine *e)
     return stop;
 }
 
+enum worker_speed engine_speed(struct engine *e)
+{
+    pthread_mutex_lock(&e->lock);
+    enum worker_speed speed = e->status.session.speed;
+    pthread_mutex_unlock(&e->lock);
+    return speed;
+}
+
 static void on_commit(void *arg, const struct cache_event *events, size_t n)
 {
     unsigned hints = 0;

@@ -66,6 +66,7 @@ struct engine {
 /* engine.c */
 void engine_hint(struct engine *e, unsigned hints);
 bool engine_stopping(struct engine *e);
+enum worker_speed engine_speed(struct engine *e);
 void engine_doing(struct engine *e, const struct mailbox *box, const char *what);
 /* Did this result end the session? */
 static inline bool engine_session_ended(enum worker_result r)

@@ -401,6 +401,9 @@ enum worker_result pull_mailbox(struct engine *e, int64_t mailbox, enum worker_d
     if (mailbox_get(rd, mailbox, &p.box) < 0 || !p.box.on_server || (p.box.attributes & MAILBOX_NOSELECT))
         return WORKER_GONE;
     engine_doing(e, &p.box, "looking for changes");
+    /* Without CONDSTORE no number tells of a changed flag (speed 3). */
+    if (depth == WORKER_CHANGES && engine_speed(e) == WORKER_SPEED_NONE)
+        depth = WORKER_FLAGS;
     if (cache_meta_get(rd, "union", 0) && depth != WORKER_DETAILS)
         return repair_mailbox(e, &p.box, true);
     enum worker_result r = pull_once(&p, depth, &error);

@@ -325,6 +325,7 @@ static enum worker_result apply(struct push *p, struct group *g, enum worker_ver
 {
     struct worker_op op = {.verb = verb,
                            .mailbox = g->box->remote,
+                           .uidvalidity = g->box->uidvalidity,
                            .target = g->target ? g->target->remote : NULL,
                            .uids = &g->uids,
                            .add = g->add,
@@ -364,7 +365,8 @@ static enum worker_result push_removals(struct push *p, struct group *g)
         r = apply(p, g, WORKER_EXPUNGE, &outcome, &error);
     if (r == WORKER_REFUSED)
         return refused(p, g, "remove", &error);
-    return r == WORKER_DONE || r == WORKER_GONE ? write_done(p, removal_done) : r;
+    /* Gone is the mailbox, or its numbering: what that means for the mail is found out by the next scan. */
+    return r == WORKER_DONE ? write_done(p, removal_done) : r;
 }
 
 static enum worker_result push_moves(struct push *p, struct group *g)

@@ -198,29 +198,6 @@ int brain_merge_boxes(const struct brain_box *box, size_t n, char delimiter, con
                       struct arena *arena, struct brain_box_plan *ret);
 
 /* ---- one mailbox's scan ---- */
-struct brain_view { /* what SELECT or STATUS said, and what is known; 0 where nothing is */
-    uint32_t known_uidvalidity, known_uidnext;
-    uint64_t known_modseq;
-    uint32_t known_exists;
-    uint32_t uidvalidity, uidnext;
-    uint64_t modseq;
-    uint32_t exists;
-    bool has_modseq; /* CONDSTORE or QRESYNC, and no NOMODSEQ */
-    bool has_qresync;
-};
-
-enum brain_scan {
-    BRAIN_SCAN_NONE,             /* nothing changed */
-    BRAIN_SCAN_CHANGES,          /* changes since known_modseq, with VANISHED when has_qresync */
-    BRAIN_SCAN_CHANGES_AND_UIDS, /* CHANGEDSINCE, and UID SEARCH ALL since EXISTS does not add up (74) */
-    BRAIN_SCAN_FLAGS,            /* all UIDs and flags of the mailbox (35, 72) */
-    BRAIN_SCAN_PAIR,             /* UIDVALIDITY changed: everything, with identities (70) */
-    BRAIN_SCAN_FIRST,            /* never seen: everything */
-};
-
-/* *ret_number: the case that chose it; 0 for NONE, 1 for FIRST, 7 for CHANGES. */
-enum brain_scan brain_choose_scan(const struct brain_view *view, int *ret_number);
-
 /* After VANISHED and new mail were counted: does EXISTS agree? false: UID SEARCH ALL before any removal (case
  * 74). vanished counts messages that were known, fresh those that were not. */
 bool brain_exists_adds_up(uint32_t known_exists, uint64_t vanished, uint64_t fresh, uint32_t exists);
