@@ -76,6 +76,11 @@ class Mailmount:
         if self.run("help", command).returncode != 0:
             pytest.skip(f"this version has no {command}")
 
+    def need_key(self, key):
+        """Skips the test where this version has no such setting."""
+        if f"\n{key} = " not in self.run("config").stdout:
+            pytest.skip(f"this version has no setting {key}")
+
     # The daemon
 
     def start(self, options=(), prefix=(), wait=True, timeout=40):

@@ -13,13 +13,25 @@ class Mail:
         self.uid, self.octets, self.flags = uid, octets, set(flags)
 
 
+class Box(list):
+    """The Mail of one mailbox. UIDs are never given out twice."""
+    next_uid = 1
+
+    def add(self, octets, flags=()):
+        self.append(Mail(self.next_uid, octets, flags))
+        self.next_uid += 1
+
+
 class FakeServer:
     capability = "IMAP4rev1"
 
     def __init__(self, boxes=None):
         """boxes: {octets of the name: [octets of messages]}"""
-        self.boxes = {name: [Mail(uid, octets) for uid, octets in enumerate(messages, 1)]
-                      for name, messages in (boxes or {b"INBOX": []}).items()}
+        self.boxes = {}
+        for name, messages in (boxes or {b"INBOX": []}).items():
+            self.boxes[name] = Box()
+            for octets in messages:
+                self.boxes[name].add(octets)
         self.delimiter = b"/"
         self.hang_up_in_literal = 0  # how many times to hang up half way through a message
         self.extra_lines = b""       # sent before each tagged answer
@@ -148,21 +160,17 @@ class Session:
         return b"OK none"
 
     def do_create(self, rest, literals):
-        self.server.boxes.setdefault(self.name(rest, literals), [])
+        self.server.boxes.setdefault(self.name(rest, literals), Box())
 
     def do_status(self, rest, literals):
         name = self.name(rest, literals)
         box = self.server.boxes.get(name)
         if box is None:
             return b"NO [NONEXISTENT] no such mailbox"
-        values = {b"MESSAGES": len(box), b"UIDNEXT": self.next_uid(box), b"UIDVALIDITY": 7, b"RECENT": 0,
+        values = {b"MESSAGES": len(box), b"UIDNEXT": box.next_uid, b"UIDVALIDITY": 7, b"RECENT": 0,
                   b"UNSEEN": sum("\\Seen" not in m.flags for m in box)}
         wanted = [item for item in re.findall(rb"[A-Z]+", rest.rpartition(b"(")[2]) if item in values]
         self.send(b"* STATUS %s (%s)\r\n" % (quoted(name), b" ".join(b"%s %d" % (i, values[i]) for i in wanted)))
-
-    @staticmethod
-    def next_uid(box):
-        return max((m.uid for m in box), default=0) + 1
 
     def do_select(self, rest, literals):
         box = self.server.boxes.get(self.name(rest, literals))
@@ -172,7 +180,7 @@ class Session:
         self.send(b"* FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft)\r\n"
                   b"* OK [PERMANENTFLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft \\*)] all\r\n"
                   b"* %d EXISTS\r\n* 0 RECENT\r\n* OK [UIDVALIDITY 7] ok\r\n* OK [UIDNEXT %d] ok\r\n"
-                  % (len(box), self.next_uid(box)))
+                  % (len(box), box.next_uid))
         return b"OK [READ-WRITE] selected"
 
     do_examine = do_select
@@ -254,15 +262,35 @@ class Session:
                 message.flags = flags
             self.send(b"* %d FETCH (UID %d FLAGS (%s))\r\n" % (number, message.uid, " ".join(sorted(message.flags)).encode()))
 
+    def do_uid_copy(self, rest, literals):
+        box = self.server.boxes.get(self.name(rest, literals, 3))
+        if box is None:
+            return b"NO [TRYCREATE] no such mailbox"
+        for _, message in self.chosen(rest.split(b" ", 3)[2]):
+            box.add(message.octets, message.flags)
+
     def do_uid_search(self, rest, literals):
-        self.send(b"* SEARCH %s\r\n" % b" ".join(b"%d" % m.uid for m in self.box))
+        """ALL, flags as DELETED or UNSEEN, UID sets, bare or after UID; nothing else."""
+        found = list(self.box)
+        for word in rest.split()[2:]:
+            word = word.upper().decode()
+            if re.fullmatch(r"[\d:*,]+", word):
+                chosen = [m for _, m in self.chosen(word.encode())]
+                found = [m for m in found if m in chosen]
+            elif word in ("DELETED", "SEEN", "FLAGGED", "ANSWERED", "DRAFT"):
+                found = [m for m in found if "\\" + word.capitalize() in m.flags]
+            elif word in ("UNDELETED", "UNSEEN", "UNFLAGGED", "UNANSWERED", "UNDRAFT"):
+                found = [m for m in found if "\\" + word[2:].capitalize() not in m.flags]
+            elif word not in ("ALL", "UID"):
+                return b"BAD unknown search"
+        self.send(b"* SEARCH%s\r\n" % b"".join(b" %d" % m.uid for m in found))
 
     def do_append(self, rest, literals):
         box = self.server.boxes.get(self.name(rest, literals))
         if box is None:
             return b"NO [TRYCREATE] no such mailbox"
         flags = re.search(rb"\(([^)]*)\)", rest)
-        box.append(Mail(self.next_uid(box), literals[-1], flags[1].decode().split() if flags else ()))
+        box.add(literals[-1], flags[1].decode().split() if flags else ())
         self.news()
 
     def do_expunge(self, rest, literals):

@@ -261,6 +261,7 @@ def test_database_lost(world):
     m.mount()
     wire.cut()
     m.deliver(mail("unsent"), info="S")
+    time.sleep(1.5)
     m.umount()
     for name in os.listdir(m.data):
         if name.startswith("mail.db"):
@@ -344,7 +345,7 @@ def test_random_work_and_kills(world, seed):
     rng = random.Random(seed)
     world.witness.create("Archive")
     wire = world.new_proxy()
-    m = world.through(wire, brake="off")
+    m = world.through(wire)
     m.mount()
     live, count = set(), 0
     for _ in range(6):

@@ -97,6 +97,7 @@ def test_plain_server_all_round(fake):
     """IMAP4rev1 and nothing else, not even UIDPLUS."""
     server, m = fake({b"INBOX": [mail("a"), mail("b")], b"Other": []})
     m.mount()
+    assert m.tokens() == ["a", "b"]
     m.retag("a", "FS")
     m.deliver(mail("c"), info="S")
     os.rename(m.path("b"), m.box("Other") / "cur" / "b:2,S")
@@ -105,6 +106,18 @@ def test_plain_server_all_round(fake):
     assert sorted(x.octets for x in inbox if "\\Deleted" not in x.flags) == [mail("a"), mail("c")]
     assert [x.octets for x in other] == [mail("b")]
     assert next(x for x in inbox if x.octets == mail("a")).flags == {"\\Seen", "\\Flagged"}
+
+
+def test_refused_move_is_told(fake, monkeypatch):
+    """The message stays where it was put, in full, and people hear why it is not there on the server."""
+    import fakeserver
+    server, m = fake({b"INBOX": [mail("a")], b"Other": []})
+    m.mount()
+    monkeypatch.setattr(fakeserver.Session, "do_uid_copy", lambda self, rest, literals: b"NO not on a Sunday")
+    os.rename(m.path("a"), m.box("Other") / "cur" / "a:2,S")
+    eventually(lambda: "not on a Sunday" in (m.root / ".mailmount" / "errors").read_text())
+    assert len(m.tokens() + m.tokens("Other")) == 1
+    assert [x.octets for x in server.boxes[b"INBOX"]] == [mail("a")]
 
 
 def test_unlink_without_uid_expunge(fake):

@@ -8,7 +8,9 @@ import pytest
 from support import eventually, lf, mail, stays
 
 
-def fill(world, count, mailbox="INBOX", **settings):
+def fill(world, count, mailbox="INBOX", needs=None, **settings):
+    if needs:
+        world.new_mailmount().need_key(needs)
     for number in range(count):
         world.witness.append(mailbox, mail(f"n{number:03}"), ["\\Seen"])
     m = world.new_mailmount(**settings)
@@ -107,7 +109,7 @@ def held(m):
 
 def test_brake_here(world):
     """Case 75: a mailbox of 20 or more is emptied."""
-    m = fill(world, 30)
+    m = fill(world, 30, needs="brake")
     for token in m.tokens():
         os.unlink(m.path(token))
     m.run("sync", "--wait=5")
@@ -116,7 +118,7 @@ def test_brake_here(world):
 
 
 def test_brake_here_approved(world):
-    m = fill(world, 30)
+    m = fill(world, 30, needs="brake")
     for token in m.tokens():
         os.unlink(m.path(token))
     m.run("sync", "--wait=5")
@@ -129,7 +131,7 @@ def test_brake_here_approved(world):
 
 
 def test_brake_here_reverted(world):
-    m = fill(world, 30)
+    m = fill(world, 30, needs="brake")
     for token in m.tokens():
         os.unlink(m.path(token))
     m.run("sync", "--wait=5")
@@ -143,7 +145,7 @@ def test_brake_here_reverted(world):
 
 def test_brake_there(world):
     """Nothing disappears from view when the server lost a mailbox' mail."""
-    m = fill(world, 30)
+    m = fill(world, 30, needs="brake")
     world.witness._select("INBOX")
     world.witness.command("UID STORE 1:* +FLAGS.SILENT (\\Deleted)")
     world.witness.command("EXPUNGE")
@@ -157,7 +159,7 @@ def test_brake_there(world):
 
 
 def test_brake_off(world):
-    m = fill(world, 30, brake="off")
+    m = fill(world, 30, needs="brake", brake="off")
     for token in m.tokens():
         os.unlink(m.path(token))
     m.sync()
