@@ -164,8 +164,15 @@ void attr_entry(const struct stat *st, double timeout, struct fuse_entry_param *
         .ino = st->st_ino, .attr = *st, .attr_timeout = timeout, .entry_timeout = FOREVER_S};
 }
 
+/* These come and go as their content does. */
+static bool is_made_up(fuse_ino_t parent, const char *name)
+{
+    return (parent == INO_ROOT && strcmp(name, VIRTUAL_DIR_NAME) == 0) ||
+           strcmp(name, "dovecot-keywords") == 0;
+}
+
 double attr_entry_timeout(const struct fs *fs, fuse_ino_t parent, const char *name)
 {
     bool flat = fs->o.layout == CONFIG_LAYOUT_MAILDIRPP && parent == INO_ROOT && name[0] == '.';
-    return flat || (parent == INO_ROOT && strcmp(name, VIRTUAL_DIR_NAME) == 0) ? 0 : FOREVER_S;
+    return flat || is_made_up(parent, name) ? 0 : FOREVER_S;
 }

@@ -53,8 +53,8 @@ struct events {
     struct notes notes;
     struct hidden *hidden;
 
-    struct notes batch;         /* the thread's own */
-    atomic_bool exit;           /* set by a signal handler, too */
+    struct notes batch; /* the thread's own */
+    atomic_bool exit;   /* set by a signal handler, too */
 
     struct fs *fs; /* constant, as the rest */
     int wake_fd;

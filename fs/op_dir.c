@@ -6,7 +6,8 @@
  * whatever was renamed meanwhile, and shows each message exactly once. Ids begin at 16, which leaves small
  * numbers for "." and "..":
  *
- *   1 ".", 2 "..", id << 8 | n for the n-th name of row id
+ *   1 ".", 2 "..", id << 8 | n for the n-th name of row id; 1 << 62 | n for emacs' lock links, which are
+ * local
  *
  * The root and the directories of mailboxes are small, and mixed from several sources: what they hold is
  * captured when a listing begins, and the cookie is a position in that.
@@ -20,6 +21,7 @@
 
 #define COOKIE_DOT 1
 #define COOKIE_DOT_DOT 2
+#define COOKIE_LOCAL ((off_t)1 << 62)
 #define COOKIE_NAME_BITS 8
 #define COOKIE_NAMES ((off_t)1 << COOKIE_NAME_BITS)
 
@@ -34,6 +36,7 @@ struct fill {
     off_t after;     /* the cookie to go on from */
     int64_t last_id; /* for the names of one row */
     off_t last_n;
+    off_t locals; /* local entries so far */
 };
 
 /* Adds one entry; 1 when there is no room for it. */
@@ -89,7 +92,13 @@ static int add_message(void *arg, const struct message *m)
     return add(f, m->name, &e, cookie);
 }
 
-static int fill_messages(struct fill *f, fuse_ino_t ino)
+static int add_local(void *arg, const char *name, const struct fuse_entry_param *e)
+{
+    struct fill *f = arg;
+    return add_bare(f, name, e->attr.st_ino, e->attr.st_mode, COOKIE_LOCAL | ++f->locals);
+}
+
+static int fill_rows(struct fill *f, fuse_ino_t ino)
 {
     cache_rd *rd = cache_reader(f->fs->cache);
     if (!rd)
@@ -100,6 +109,12 @@ static int fill_messages(struct fill *f, fuse_ino_t ino)
     /* Other names of the row that the last answer ended with may be left. */
     int64_t after_id = f->after < COOKIE_NAMES ? 0 : (f->after >> COOKIE_NAME_BITS) - 1;
     return message_each(rd, ino_mailbox(ino), ino_sub(ino), after_id, add_message, f);
+}
+
+static int fill_messages(struct fill *f, fuse_ino_t ino)
+{
+    int r = f->after < COOKIE_LOCAL ? fill_rows(f, ino) : 0;
+    return r ? r : local_list(f->fs->local, name_local_area(ino), false, add_local, f);
 }
 
 /* ---- the root, mailboxes, .mailmount ---- */

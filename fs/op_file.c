@@ -8,9 +8,9 @@
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
+#include "apply.h"
 #include "files.h"
 #include "mail_place.h"
-#include "own.h"
 #include "park.h"
 
 /* A handle is its file, and in the lowest bit whether it may write. */
@@ -143,22 +143,6 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 /* ---- create ---- */
 
-struct create_change {
-    struct mail_place at;
-    struct message made;
-};
-
-static int create_change(cache_tx *tx, void *arg)
-{
-    struct create_change *c = arg;
-    return mail_create(tx, &c->at, &c->made);
-}
-
-static int forget_change(cache_tx *tx, void *arg)
-{
-    return message_forget(tx, *(const int64_t *)arg);
-}
-
 static int open_new(struct fs *fs, int64_t id, struct fuse_file_info *fi)
 {
     struct open_file *f = files_enter(fs->files, id);
@@ -178,22 +162,23 @@ static int open_new(struct fs *fs, int64_t id, struct fuse_file_info *fi)
 static void create_mail(fuse_req_t req, fuse_ino_t parent, const char *name, struct fuse_file_info *fi)
 {
     struct fs *fs = fs_of(req);
-    struct create_change c = {.at = name_place(parent, name)};
+    struct mail_place at = name_place(parent, name);
+    struct message made;
     struct fuse_entry_param e;
     struct stat st;
     double timeout;
-    int r = own_write(fs->cache, CACHE_SOON, create_change, &c);
+    int r = apply_create(fs, &at, &made);
     if (r == 0) {
-        r = open_new(fs, c.made.id, fi);
+        r = open_new(fs, made.id, fi);
         if (r < 0)
-            own_write(fs->cache, CACHE_SOON, forget_change, &c.made.id);
+            apply_forget(fs, made.id);
     }
     if (r < 0) {
         /* The kernel asked because it knew of no such name: without O_EXCL it is to look again. */
         reply_err(req, r == -EEXIST && !(fi->flags & O_EXCL) ? -ESTALE : r);
         return;
     }
-    attr_of_message(fs, &c.made, &st, &timeout);
+    attr_of_message(fs, &made, &st, &timeout);
     attr_entry(&st, timeout, &e);
     if (fuse_reply_create(req, &e, fi) == -ENOENT)
         close_handle(fs, fi);

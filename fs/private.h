@@ -54,22 +54,28 @@ void attr_entry(const struct stat *st, double timeout, struct fuse_entry_param *
  * root). */
 double attr_entry_timeout(const struct fs *fs, fuse_ino_t parent, const char *name);
 
-/* ---- op_name.c ---- */
+/* ---- name.c ---- */
 
 /* Who is responsible for a name in a directory. */
 enum name_kind {
     NAME_MAIL,    /* a file in cur, new or tmp */
     NAME_BOX,     /* a directory of the mailbox tree */
     NAME_LOCAL,   /* the local area */
-    NAME_VIRTUAL, /* in .mailmount */
+    NAME_VIRTUAL, /* made up, read-only */
 };
 enum name_kind name_kind(struct fs *fs, fuse_ino_t parent, const char *name);
 struct mail_place name_place(fuse_ino_t parent, const char *name);
+/* The part of the local area that is shown in a directory of the mail tree: its number, for local_box and the
+ * like. cur, new and tmp have one as well, for the links by which emacs locks a file (.#NAME). */
+int64_t name_local_area(fuse_ino_t dir);
 /* The node in the local area that holds the name, made when create is set; 0 when there is none. */
 fuse_ino_t name_local_parent(struct fs *fs, fuse_ino_t parent, bool create);
-
-/* Looks a name up; what it finds in the local area counts as looked up. */
+void name_reply_entry(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t ino);
+void name_reply_message(fuse_req_t req, const struct message *m);
 void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);
+
+/* ---- op_name.c ---- */
+
 void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev);
 void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode);
 void op_symlink(fuse_req_t req, const char *link, fuse_ino_t parent, const char *name);
@@ -106,14 +112,17 @@ void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, struct fuse_file_info *fi);
 void op_statfs(fuse_req_t req, fuse_ino_t ino);
 
-/* ---- virtual.c: `.mailmount` in the root, not listed there: read-only files about this mount ---- */
+/* ---- virtual.c: read-only files that are made up: `.mailmount` in the root, dovecot-keywords in mailboxes
+ * ---- */
 
 #define VIRTUAL_DIR_NAME ".mailmount"
 #define VIRTUAL_DIR ((fuse_ino_t)2)
 bool virtual_is(fuse_ino_t ino);
+bool virtual_is_name(struct fs *fs, fuse_ino_t parent, const char *name);
 int virtual_attr(struct fs *fs, fuse_ino_t ino, struct stat *ret);
-fuse_ino_t virtual_lookup(const char *name); /* in .mailmount: 0 when there is none */
-/* The name of the n-th file, NULL at the end. */
+/* The node of a name that is virtual: 0 when there is none. */
+fuse_ino_t virtual_lookup(struct fs *fs, fuse_ino_t parent, const char *name);
+/* The name of the n-th file in .mailmount, NULL at the end. */
 const char *virtual_name(unsigned n, fuse_ino_t *ret_ino);
 void virtual_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void virtual_read(fuse_req_t req, size_t size, off_t off, struct fuse_file_info *fi);

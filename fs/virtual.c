@@ -1,11 +1,22 @@
 /*
+ * Read-only files that are made when they are asked for.
+ *
  * `.mailmount`: what a person wants to know about the mount, as files. Each open captures the text as it is
  * then, and is read past the page cache (direct_io), so that its length may differ from what stat said.
+ *
+ * `dovecot-keywords` in a mailbox: what the letters a to z stand for there, in Dovecot's format, "0 NAME" for
+ * a. Like .mailmount it is not listed, so that whoever removes a mailbox's directory does not meet it.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
+#include "buf.h"
+#include "flags.h"
 #include "private.h"
 
 #define VIRTUAL_FIRST (VIRTUAL_DIR + 1)
@@ -13,9 +24,37 @@
 static const char *const names[] = {"status", "errors", "held", "log"};
 enum { NAMES = sizeof(names) / sizeof(names[0]) };
 
+/* A mailbox's dovecot-keywords. No row id is ever as large. */
+#define KEYWORDS_NAME "dovecot-keywords"
+#define KEYWORDS ((fuse_ino_t)1 << 60)
+
+static bool is_keywords(fuse_ino_t ino)
+{
+    return (ino & KEYWORDS) && !(ino & (INO_DIR | INO_LOCAL));
+}
+
 bool virtual_is(fuse_ino_t ino)
 {
-    return ino >= VIRTUAL_DIR && ino < VIRTUAL_FIRST + NAMES;
+    return (ino >= VIRTUAL_DIR && ino < VIRTUAL_FIRST + NAMES) || is_keywords(ino);
+}
+
+/* A local file of that name is what a program wants to be there instead. */
+static bool is_hidden_by_local(struct fs *fs, int64_t dir)
+{
+    char path[64];
+    snprintf(path, sizeof(path), "local/%" PRId64 "/" KEYWORDS_NAME, dir);
+    return faccessat(cache_dirfd(fs->cache), path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+bool virtual_is_name(struct fs *fs, fuse_ino_t parent, const char *name)
+{
+    if (parent == VIRTUAL_DIR)
+        return true;
+    if (!ino_is_dir(parent) || ino_sub(parent) != SUB_BOX)
+        return false;
+    if (strcmp(name, VIRTUAL_DIR_NAME) == 0)
+        return parent == INO_ROOT;
+    return strcmp(name, KEYWORDS_NAME) == 0 && !is_hidden_by_local(fs, ino_mailbox(parent));
 }
 
 const char *virtual_name(unsigned n, fuse_ino_t *ret_ino)
@@ -26,17 +65,45 @@ const char *virtual_name(unsigned n, fuse_ino_t *ret_ino)
     return names[n];
 }
 
-fuse_ino_t virtual_lookup(const char *name)
+fuse_ino_t virtual_lookup(struct fs *fs, fuse_ino_t parent, const char *name)
 {
-    for (unsigned i = 0; i < NAMES; i++) {
+    struct mailbox m;
+    for (unsigned i = 0; parent == VIRTUAL_DIR && i < NAMES; i++) {
         if (strcmp(name, names[i]) == 0)
             return VIRTUAL_FIRST + i;
     }
-    return 0;
+    if (parent == VIRTUAL_DIR)
+        return 0;
+    if (strcmp(name, VIRTUAL_DIR_NAME) == 0)
+        return VIRTUAL_DIR;
+    cache_rd *rd = cache_reader(fs->cache);
+    bool is_box = rd && tree_box_of_dir(rd, fs->o.layout, ino_mailbox(parent), &m) == 0;
+    return is_box ? KEYWORDS | (fuse_ino_t)m.id : 0;
+}
+
+/* NULL when no letter means anything. */
+static char *keywords_text(struct fs *fs, int64_t mailbox)
+{
+    struct maildir_letters letters;
+    struct buf text = {0};
+    cache_rd *rd = cache_reader(fs->cache);
+    if (!rd || mailbox_letters(rd, mailbox, &letters) < 0)
+        return NULL;
+    for (unsigned i = 0; i < sizeof(letters.bit); i++) {
+        const char *name =
+            letters.bit[i] < 0 ? NULL : keywords_name(cache_keywords(fs->cache), (unsigned)letters.bit[i]);
+        if (name)
+            buf_addf(&text, "%u %s\n", i, name);
+    }
+    char *ret = text.length ? buf_take(&text) : NULL;
+    buf_finish(&text);
+    return ret;
 }
 
 static char *text_of(struct fs *fs, fuse_ino_t ino)
 {
+    if (is_keywords(ino))
+        return keywords_text(fs, (int64_t)(ino & ~KEYWORDS));
     return fs->o.virtual_file ? fs->o.virtual_file(fs->o.virtual_arg, names[ino - VIRTUAL_FIRST]) : NULL;
 }
 

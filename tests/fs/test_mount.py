@@ -490,6 +490,32 @@ def test_local(mount):
     assert names(mount.root) == ["INBOX"]
 
 
+def test_emacs_locks(mount):
+    known(mount, "1.B:2,S")
+    for directory in ("cur", "new"):
+        link = mount.path("INBOX", directory, ".#1.B:2,S")
+        os.symlink("me@host.1", link)
+        assert os.readlink(link) == "me@host.1"
+        assert ".#1.B:2,S" in names(mount.path("INBOX", directory))
+    assert names(mount.path("INBOX/cur")) == [".#1.B:2,S", "1.B:2,S"]
+    assert names(mount.path("INBOX")) == ["cur", "new", "tmp"]
+    fails(errno.ENOTEMPTY, os.rmdir, mount.path("INBOX/new"))
+    os.unlink(mount.path("INBOX/new/.#1.B:2,S"))
+    assert names(mount.path("INBOX/new")) == []
+    fails(errno.EPERM, os.mkdir, mount.path("INBOX/cur/.#x"))
+
+
+def test_made_up_names_can_be_replaced(mount):
+    path = mount.path("INBOX/dovecot-keywords")
+    fails(errno.ENOENT, get, path)
+    put(path + ".lock", b"0 mine\n")
+    os.rename(path + ".lock", path)
+    assert get(path) == b"0 mine\n"
+    assert "dovecot-keywords" in names(mount.path("INBOX"))
+    os.unlink(path)
+    fails(errno.ENOENT, get, path)
+
+
 # ---- bodies that are not here ----
 
 def test_lost_body_is_waited_for(mount):
