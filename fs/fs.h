@@ -25,8 +25,9 @@ struct fs_options {
 /* Checks the mount point (cleans up a stale one, ENOTCONN), mounts. f is set on error: not a directory, not
  * empty, in use, fusermount3 missing, ... */
 int fs_mount(struct cache *c, const struct fs_options *o, struct fs **ret, struct fault *f);
-/* Serves until unmounted or fs_exit. */
+/* Serves until unmounted or fs_exit: 0, or a negative errno. Its threads start here, and not before. */
 int fs_loop(struct fs *fs);
-void fs_exit(struct fs *fs); /* async-signal-safe */
-/* Unmounts if still mounted, frees. */
+void fs_exit(struct fs *fs); /* any thread; async-signal-safe */
+/* Unmounts if still mounted, closes what is open, frees. The cache is still needed for that, and may go on
+ * afterwards. NULL is allowed. */
 void fs_unmount(struct fs *fs);
