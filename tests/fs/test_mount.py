@@ -1,4 +1,4 @@
-"""The file side through a real mount: mountfs, with this test as the server. Needs /dev/fuse; else skipped."""
+"""The file side through a real mount: mountfs, with this test as its server. Skipped where there is no FUSE."""
 import errno
 import os
 import shutil
