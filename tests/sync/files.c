@@ -14,11 +14,6 @@
 
 #define REST_MS 1000
 
-static int64_t rested_ms(void)
-{
-    return clock_now_ns() / 1000000 - REST_MS;
-}
-
 static void change(struct rig *r, int (*what)(cache_tx *tx, void *arg), void *arg)
 {
     int err = cache_write(r->cache, CACHE_FROM_FILES, CACHE_NOW, what, arg);
@@ -29,6 +24,23 @@ static void change(struct rig *r, int (*what)(cache_tx *tx, void *arg), void *ar
 static int put_row(cache_tx *tx, void *arg)
 {
     return message_put(tx, arg);
+}
+
+/* Changes of files are noted with their time; for the engine this one was long ago. */
+static int rest_row(cache_tx *tx, void *arg)
+{
+    struct message m;
+    int err = message_get(cache_tx_rd(tx), *(int64_t *)arg, &m);
+    if (err < 0)
+        return err;
+    m.changed_ms = clock_now_ns() / 1000000 - REST_MS;
+    return message_put(tx, &m);
+}
+
+static void rest(struct rig *r, int64_t id)
+{
+    assert_int_equal(cache_write(r->cache, CACHE_FROM_SERVER, CACHE_SOON, rest_row, &id), 0);
+    engine_wake(r->engine);
 }
 
 static int put_box(cache_tx *tx, void *arg)
@@ -165,7 +177,6 @@ static int store_written(cache_tx *tx, void *arg)
     if (err < 0)
         return err;
     m.size = written->size;
-    m.changed_ms = rested_ms();
     m.mtime_ns = clock_now_ns();
     if (m.sub != SUB_TMP)
         cache_tx_event(
@@ -186,7 +197,7 @@ static void write_work(struct rig *r, int64_t id, int fd, const char *text)
 static int64_t write_tmp(struct rig *r, int64_t box, const char *text)
 {
     static unsigned count;
-    struct message m = {.mailbox = box, .sub = SUB_TMP, .state = MESSAGE_WRITING, .changed_ms = rested_ms()};
+    struct message m = {.mailbox = box, .sub = SUB_TMP, .state = MESSAGE_WRITING};
     snprintf(m.name, sizeof m.name, "%lld.%d_%u.client", (long long)(clock_now_ns() / 1000000000), getpid(),
              count++);
     change(r, put_row, &m);
@@ -212,7 +223,6 @@ static int deliver_row(cache_tx *tx, void *arg)
         return err;
     m.sub = d->sub;
     m.date_s = d->date_s;
-    m.changed_ms = rested_ms();
     err = message_put(tx, &m);
     return err == 0 && d->flags ? message_set_flags(tx, &m, d->flags) : err;
 }
@@ -223,6 +233,7 @@ int64_t file_deliver(struct rig *r, const char *box, enum sub sub, const char *t
     struct delivery d = {
         .id = write_tmp(r, file_box(r, box), text), .sub = sub, .flags = flags, .date_s = date_s};
     change(r, deliver_row, &d);
+    rest(r, d.id);
     return d.id;
 }
 
@@ -233,7 +244,6 @@ static int begin_rewrite(cache_tx *tx, void *arg)
     if (err < 0)
         return err;
     m.state = MESSAGE_WRITING;
-    m.changed_ms = rested_ms();
     return message_put(tx, &m);
 }
 
@@ -247,6 +257,7 @@ void file_rewrite(struct rig *r, int64_t id, const char *text)
     work_writer_end(r->cache, id);
     struct message now = file_row(r, id);
     change(r, store_written, &now);
+    rest(r, id);
 }
 
 /* ---- names ---- */
@@ -328,7 +339,6 @@ static int replace_row(cache_tx *tx, void *arg)
     heir.flags = old.flags;
     heir.date_s = old.date_s;
     heir.zone_min = old.zone_min;
-    heir.changed_ms = rested_ms();
     memcpy(heir.name, old.name, sizeof heir.name);
     err = bury(tx, &old, d->heir, &kept);
     if (err == 0)
@@ -342,6 +352,7 @@ int64_t file_replace(struct rig *r, int64_t id, const char *text)
 {
     struct replacement d = {.old = id, .heir = write_tmp(r, file_row(r, id).mailbox, text)};
     change(r, replace_row, &d);
+    rest(r, d.heir);
     return d.heir;
 }
 
@@ -349,7 +360,6 @@ void file_move(struct rig *r, int64_t id, const char *box)
 {
     struct message m = file_row(r, id);
     m.mailbox = file_box(r, box);
-    m.changed_ms = rested_ms();
     change(r, put_row, &m);
 }
 
@@ -360,8 +370,8 @@ int64_t file_copy(struct rig *r, int64_t id, const char *box)
     m.links = 0;
     m.dirty = true;
     m.mailbox = file_box(r, box);
-    m.changed_ms = rested_ms();
     change(r, put_row, &m);
+    rest(r, m.id);
     return m.id;
 }
 

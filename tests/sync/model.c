@@ -95,6 +95,16 @@ void model_plan(struct model *m, const struct model_trouble *t)
     pthread_mutex_unlock(&m->lock);
 }
 
+void model_between(struct model *m, unsigned events, unsigned nth, void (*hook)(void *arg), void *arg)
+{
+    pthread_mutex_lock(&m->lock);
+    m->hook_events = events;
+    m->hook_nth = nth;
+    m->hook = hook;
+    m->hook_arg = arg;
+    pthread_mutex_unlock(&m->lock);
+}
+
 bool model_struck(struct model *m)
 {
     pthread_mutex_lock(&m->lock);

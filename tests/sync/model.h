@@ -67,6 +67,10 @@ void model_down(struct model *m, bool down); /* refuses sessions, and breaks tho
 void model_kill(struct model *m, int pid);   /* SIGKILL between two operations, and waits */
 void model_after_death(struct model *m);
 
+/* Another client comes between: hook(arg) runs once, before the nth operation of these events begins, on the
+ * session's thread and without the lock. */
+void model_between(struct model *m, unsigned events, unsigned nth, void (*hook)(void *arg), void *arg);
+
 /* ---- a session ---- */
 struct model_login {
     struct model *model;

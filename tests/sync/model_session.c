@@ -93,10 +93,26 @@ static enum worker_result blow(struct session *s, const struct model_trouble *t,
     return t->blow == MODEL_BREAKS_CLEANLY ? WORKER_BROKEN : unclean;
 }
 
+static void let_others_in(struct model *m, enum model_event event)
+{
+    void (*hook)(void *arg) = NULL;
+    void *arg = NULL;
+    pthread_mutex_lock(&m->lock);
+    if ((m->hook_events & event) && --m->hook_nth == 0) {
+        m->hook_events = 0;
+        hook = m->hook;
+        arg = m->hook_arg;
+    }
+    pthread_mutex_unlock(&m->lock);
+    if (hook)
+        hook(arg);
+}
+
 /* Locks; when the result is not WORKER_DONE the lock is not held, and the operation is over. */
 static enum worker_result begin(struct session *s, enum model_event event, struct model_trouble *t,
                                 bool *ret_struck)
 {
+    let_others_in(s->m, event);
     pthread_mutex_lock(&s->m->lock);
     enum worker_result r = ready(s);
     if (r != WORKER_DONE) {

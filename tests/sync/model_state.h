@@ -55,6 +55,9 @@ struct model {
     struct model_box box[MODEL_BOXES];
     struct model_trouble trouble;
     bool struck, down;
+    unsigned hook_events, hook_nth;
+    void (*hook)(void *arg);
+    void *hook_arg;
     unsigned operations, refused;
 };
 

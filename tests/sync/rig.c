@@ -375,7 +375,7 @@ bool rig_settles(struct rig *r, int seconds)
 {
     int64_t until = clock_boot_ms() + seconds * 1000;
     do {
-        if (engine_sync(r->engine, 300) == 0)
+        if (engine_sync(r->engine, 50) == 0)
             return true;
     } while (clock_boot_ms() < until);
     return false;
