@@ -1,9 +1,10 @@
 # shellcheck shell=bash
 # What tools/quickstart and tools/check share: words, packages, the build, the FUSE device. Sourced, not run.
 
-# What building and running mailmount takes, by the names of Debian's packages.
+# What building and running mailmount takes, by the names of Debian's packages. (dpkg-dev has the specs files that some
+# libraries' pkg-config files name.)
 # shellcheck disable=SC2034  # used by those who source this
-BUILD_PACKAGES=(gcc libc6-dev meson ninja-build pkgconf libfuse3-dev libetpan-dev libsqlite3-dev libssl-dev
+BUILD_PACKAGES=(gcc libc6-dev dpkg-dev meson ninja-build pkgconf libfuse3-dev libetpan-dev libsqlite3-dev libssl-dev
     libinih-dev libjansson-dev fuse3)
 
 say() { printf '%s\n' "$*"; }
