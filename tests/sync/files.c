@@ -361,6 +361,7 @@ void file_move(struct rig *r, int64_t id, const char *box)
     struct message m = file_row(r, id);
     m.mailbox = file_box(r, box);
     change(r, put_row, &m);
+    rest(r, id);
 }
 
 int64_t file_copy(struct rig *r, int64_t id, const char *box)

@@ -23,7 +23,14 @@ static void fill(struct rig *r)
     rig_open(r);
 }
 
-/* All but the first `but` messages and the nth stay what they were. */
+/* What came between is news for the next round. */
+static void agree(struct rig *r)
+{
+    rig_settles(r, 8);
+    rig_agree(r);
+}
+
+/* All messages but one are there once. */
 static void check_rest(struct rig *r, unsigned gone)
 {
     for (unsigned i = 1; i <= MAIL; i++)
@@ -47,7 +54,7 @@ static void expunge_after_renumbering(void **state)
     file_remove(r, file_find(r, "INBOX", mail_file(5)));
     model_between(r->model, MODEL_APPLY, 1, renumber, r);
     rig_start(r);
-    rig_agree(r);
+    agree(r);
     check_rest(r, 5);
     assert_int_equal(rig_copies(r, NULL, mail_wire(5)), 0);
 }
@@ -60,7 +67,7 @@ static void move_after_renumbering(void **state)
     file_move(r, id, "Archive");
     model_between(r->model, MODEL_APPLY, 1, renumber, r);
     rig_start(r);
-    rig_agree(r);
+    agree(r);
     check_rest(r, 0);
     rig_assert_once(r, "Archive", mail_wire(5));
 }
@@ -80,7 +87,7 @@ static void store_after_renumbering(void **state)
     file_flag(r, file_find(r, "INBOX", mail_file(5)), FLAG_FLAGGED, 0);
     model_between(r->model, MODEL_APPLY, 1, renumber, r);
     rig_start(r);
-    rig_agree(r);
+    agree(r);
     model_each(r->model, NULL, seen_only, &b);
     assert_int_equal(b.what, 1);
 }
@@ -98,7 +105,7 @@ static void rest_of_a_move_after_renumbering(void **state)
     model_plan(r.model, &(struct model_trouble){.events = MODEL_APPLY, .nth = 1, .effect = true});
     model_between(r.model, MODEL_OPEN, 2, renumber, &r);
     rig_start(&r);
-    rig_agree(&r);
+    agree(&r);
     for (unsigned i = 1; i <= MAIL; i++)
         if (i != 5)
             assert_int_equal(rig_copies(&r, NULL, mail_wire(i)), 1);
@@ -121,7 +128,7 @@ static void gone_before_it_is_changed(void **state)
         unsigned n = way ? 200 + way : 5;
         if (way) {
             model_append(r->model, "INBOX", mail_wire(n), FLAG_SEEN, 1600000200);
-            rig_agree(r);
+            agree(r);
             rig_stop(r);
             rig_open(r);
         }
@@ -134,7 +141,7 @@ static void gone_before_it_is_changed(void **state)
             file_replace(r, id, mail_file(300));
         model_between(r->model, MODEL_APPLY, 1, replace_inbox_mail, r);
         rig_start(r);
-        rig_agree(r);
+        agree(r);
     }
     check_rest(r, 5);
     rig_assert_once(r, "INBOX", mail_wire(300));
@@ -149,7 +156,7 @@ static void gone_before_it_is_moved(void **state)
     file_move(r, file_find(r, "INBOX", mail_file(5)), "Archive");
     model_between(r->model, MODEL_APPLY, 1, replace_inbox_mail, r);
     rig_start(r);
-    rig_agree(r);
+    agree(r);
     check_rest(r, 5);
     rig_assert_once(r, "Archive", mail_wire(5));
 }
@@ -168,7 +175,7 @@ static void target_gone_before_the_move(void **state)
     file_move(r, file_find(r, "INBOX", mail_file(5)), "Archive");
     model_between(r->model, MODEL_APPLY, 1, delete_archive, r);
     rig_start(r);
-    rig_agree(r);
+    agree(r);
     check_rest(r, 0);
 }
 
@@ -179,8 +186,61 @@ static void target_gone_before_the_append(void **state)
     file_deliver(r, "Archive", SUB_CUR, mail_file(50), FLAG_SEEN, 1600000050);
     model_between(r->model, MODEL_APPLY, 1, delete_archive, r);
     rig_start(r);
-    rig_agree(r);
+    agree(r);
     rig_assert_once(r, "Archive", mail_wire(50));
+}
+
+static void expunge_new(void *arg)
+{
+    struct rig *r = arg;
+    model_expunge(r->model, "INBOX", MAIL + 1);
+}
+
+/* Case 17: never an empty file, and nothing is left of it, no complaint either. */
+static void gone_while_it_is_fetched(void **state)
+{
+    struct rig *r = *state;
+    fill(r);
+    model_append(r->model, "INBOX", mail_wire(50), 0, 1600000050);
+    model_append(r->model, "INBOX", mail_wire(51), 0, 1600000051);
+    model_between(r->model, MODEL_FETCH, 1, expunge_new, r);
+    rig_start(r);
+    agree(r);
+    assert_int_equal(file_count(r, "INBOX"), MAIL + 1);
+    rig_assert_once(r, "INBOX", mail_wire(51));
+}
+
+static void renumber_alone(void *arg)
+{
+    struct rig *r = arg;
+    model_renumber(r->model, "INBOX", 1);
+}
+
+/* APPENDUID is of another UIDVALIDITY than was announced: the mail is there all the same. */
+static void renumbered_before_the_append(void **state)
+{
+    struct rig *r = *state;
+    fill(r);
+    file_deliver(r, "INBOX", SUB_CUR, mail_file(50), FLAG_SEEN, 1600000050);
+    model_between(r->model, MODEL_APPLY, 1, renumber_alone, r);
+    rig_start(r);
+    agree(r);
+    rig_assert_once(r, "INBOX", mail_wire(50));
+    check_rest(r, 0);
+}
+
+/* The answer is lost, and the numbers with it. */
+static void renumbered_while_the_outcome_is_unknown(void **state)
+{
+    struct rig *r = *state;
+    fill(r);
+    file_deliver(r, "INBOX", SUB_CUR, mail_file(50), FLAG_SEEN, 1600000050);
+    model_plan(r->model, &(struct model_trouble){.events = MODEL_APPLY, .nth = 1, .effect = true});
+    model_between(r->model, MODEL_OPEN, 2, renumber_alone, r);
+    rig_start(r);
+    agree(r);
+    rig_assert_once(r, "INBOX", mail_wire(50));
+    check_rest(r, 0);
 }
 
 static void append_same(void *arg)
@@ -199,7 +259,7 @@ static void a_twin_comes_while_the_outcome_is_unknown(void **state)
     model_plan(r->model, &(struct model_trouble){.events = MODEL_APPLY, .nth = 1, .effect = true});
     model_between(r->model, MODEL_APPLY, 1, append_same, r);
     rig_start(r);
-    rig_agree(r);
+    agree(r);
     assert_int_equal(rig_copies(r, "INBOX", mail_wire(50)), 2);
     check_rest(r, 0);
 }
@@ -217,7 +277,7 @@ static void others_append_at_the_same_time(void **state)
         int64_t id = file_deliver(&r, "INBOX", SUB_CUR, mail_file(60), FLAG_SEEN, 1600000050);
         model_between(r.model, MODEL_APPLY, 1, append_same, &r);
         rig_start(&r);
-        rig_agree(&r);
+        agree(&r);
         rig_assert_once(&r, "INBOX", mail_wire(60));
         rig_assert_once(&r, "INBOX", mail_wire(50));
         assert_int_equal(file_find(&r, "INBOX", mail_file(60)), id);
@@ -262,7 +322,7 @@ static int64_t while_appending(struct rig *r, void (*act)(void *arg))
     person.id = file_deliver(r, "INBOX", SUB_CUR, mail_file(50), FLAG_SEEN, 1600000050);
     model_between(r->model, MODEL_APPLY, 1, act, NULL);
     rig_start(r);
-    rig_agree(r);
+    agree(r);
     return person.id;
 }
 
@@ -308,6 +368,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(gone_before_it_is_moved, rig_setup_stopped, rig_teardown),
         cmocka_unit_test_setup_teardown(target_gone_before_the_move, rig_setup_stopped, rig_teardown),
         cmocka_unit_test_setup_teardown(target_gone_before_the_append, rig_setup_stopped, rig_teardown),
+        cmocka_unit_test_setup_teardown(gone_while_it_is_fetched, rig_setup_stopped, rig_teardown),
+        cmocka_unit_test_setup_teardown(renumbered_before_the_append, rig_setup_stopped, rig_teardown),
+        cmocka_unit_test_setup_teardown(renumbered_while_the_outcome_is_unknown, rig_setup_stopped,
+                                        rig_teardown),
         cmocka_unit_test_setup_teardown(a_twin_comes_while_the_outcome_is_unknown, rig_setup_stopped,
                                         rig_teardown),
         cmocka_unit_test(others_append_at_the_same_time),
