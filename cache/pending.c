@@ -85,3 +85,14 @@ int pending_each(cache_rd *rd, int64_t mailbox, int (*each)(void *arg, const str
     }
     return got;
 }
+
+int pending_give(cache_tx *tx, int64_t from, int64_t to)
+{
+    struct pending p;
+    int err = pending_of_message(cache_tx_rd(tx), from, &p);
+    if (err)
+        return err == -ENOENT ? 0 : err;
+    err = pending_forget(tx, from);
+    p.message = to;
+    return err ? err : pending_put(tx, &p);
+}

@@ -26,6 +26,8 @@ struct pending {
 
 int pending_put(cache_tx *tx, struct pending *p); /* sets p->id; one row a message: replaces */
 int pending_forget(cache_tx *tx, int64_t message);
+/* What was announced for one row is about the content, or the place, that now belongs to another one. 0 also when nothing was. */
+int pending_give(cache_tx *tx, int64_t from, int64_t to);
 int pending_of_message(cache_rd *rd, int64_t message, struct pending *ret);
 /* In order of id; mailbox 0: all. A non-zero result of each ends it and is returned. */
 int pending_each(cache_rd *rd, int64_t mailbox, int (*each)(void *arg, const struct pending *p), void *arg);

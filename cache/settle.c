@@ -20,6 +20,7 @@
 #include "body_store.h"
 #include "clock.h"
 #include "mailbox.h"
+#include "pending.h"
 #include "private.h"
 #include "wire.h"
 #include "work_table.h"
@@ -195,11 +196,15 @@ static int write_note(const struct settle *s)
 static int bury(cache_tx *tx, const struct settle *s, const struct message *m)
 {
     struct base_state base;
-    int r = base_of_message(cache_tx_rd(tx), m->id, &base);
+    struct pending announced;
+    cache_rd *rd = cache_tx_rd(tx);
+    int r = base_of_message(rd, m->id, &base);
+    bool based = r == 0;
+    /* An append whose outcome is not known yet was of the old content, too. */
     if (r == -ENOENT)
-        return 0;
+        r = pending_of_message(rd, m->id, &announced);
     if (r < 0)
-        return r;
+        return r == -ENOENT ? 0 : r;
     struct message tombstone = *m;
     tombstone.id = 0;
     tombstone.state = MESSAGE_GONE;
@@ -209,7 +214,9 @@ static int bury(cache_tx *tx, const struct settle *s, const struct message *m)
     tombstone.dirty = true;
     tombstone.gone_at = clock_now_ns() / 1000000000;
     r = message_put(tx, &tombstone);
-    return r < 0 ? r : base_give(tx, m->id, tombstone.id);
+    if (r == 0)
+        r = pending_give(tx, m->id, tombstone.id);
+    return r < 0 || !based ? r : base_give(tx, m->id, tombstone.id);
 }
 
 static int settle_change(cache_tx *tx, void *arg)

@@ -97,10 +97,10 @@ int apply_unlink(struct fs *fs, const struct mail_place *at)
     return apply_change(&c, CACHE_SOON, unlink_change);
 }
 
-/* Out of tmp: a delivery, which is on disk before the reply. Who still writes has it so at close. */
+/* Out of tmp: a delivery, which is on disk before the reply. (A writer that has closed may not be released yet.) */
 static int sync_delivery(struct fs *fs, int64_t id)
 {
-    return work_has_writer(fs->cache, id) ? 0 : content_sync_work(fs->cache, id);
+    return content_sync_work(fs->cache, id);
 }
 
 int apply_rename(struct fs *fs, const struct mail_place *from, const struct mail_place *to, bool noreplace)

@@ -49,12 +49,36 @@ static int check_seat(cache_rd *rd, const struct seat *s)
     return r < 0 ? r : 0;
 }
 
+struct removed {
+    const struct seat *seat;
+    struct mailbox found;
+};
+
+static int is_removed_here(void *arg, const struct mailbox *m)
+{
+    struct removed *r = arg;
+    if (!m->removed || m->parent != r->seat->parent || strcmp(m->name, r->seat->name) != 0)
+        return 0;
+    r->found = *m;
+    return 1;
+}
+
+/* A mailbox of this place whose removal the server has not heard of yet is the same one again. Its mail was
+ * removed, and stays so; but deleting the mailbox would take with it what comes into the new one. */
 static int make_box(cache_tx *tx, const struct seat *s, struct mailbox *ret)
 {
+    struct removed removed = {.seat = s};
     struct mailbox m = {.parent = s->parent, .delimiter = delimiter_of(cache_tx_rd(tx), s->parent)};
     int r = check_seat(cache_tx_rd(tx), s);
+    if (r == 0)
+        r = mailbox_each(cache_tx_rd(tx), -1, 0, is_removed_here, &removed);
     if (r < 0)
         return r;
+    if (r > 0) {
+        m = removed.found;
+        m.removed = false;
+        m.dirs = 0;
+    }
     snprintf(m.name, sizeof(m.name), "%s", s->name);
     r = mailbox_put(tx, &m);
     if (r == 0)

@@ -14,8 +14,10 @@
 #include <stdio.h>
 #include <string.h>
 #include "base_state.h"
+#include "body.h"
 #include "clock.h"
 #include "mail.h"
+#include "pending.h"
 
 static int has_base(cache_rd *rd, int64_t id, bool *ret)
 {
@@ -27,12 +29,27 @@ static int has_base(cache_rd *rd, int64_t id, bool *ret)
     return 0;
 }
 
+/* Known to the server, or perhaps: an append may be on its way. */
+static int is_known(cache_rd *rd, int64_t id, bool *ret)
+{
+    struct pending p;
+    bool based;
+    int r = has_base(rd, id, &based);
+    if (r < 0)
+        return r;
+    r = based ? 0 : pending_of_message(rd, id, &p);
+    if (r < 0 && r != -ENOENT)
+        return r;
+    *ret = r == 0;
+    return 0;
+}
+
 int mail_is_kept(cache_rd *rd, const struct message *m, bool *ret)
 {
-    bool based;
-    int r = has_base(rd, m->id, &based);
+    bool known;
+    int r = is_known(rd, m->id, &known);
     if (r == 0)
-        *ret = based || (m->sub != SUB_TMP && !m->scratch && m->has_hash);
+        *ret = known || (m->sub != SUB_TMP && !m->scratch && m->has_hash);
     return r;
 }
 
@@ -131,12 +148,15 @@ int mail_supersede(cache_tx *tx, struct message *old, struct message *heir, stru
 
 int mail_bury_base(cache_tx *tx, const struct message *m, const struct message *heir)
 {
-    bool based;
+    bool based, known;
     int r = has_base(cache_tx_rd(tx), m->id, &based);
-    if (r < 0 || !based)
+    if (r == 0)
+        r = is_known(cache_tx_rd(tx), m->id, &known);
+    if (r < 0 || !known)
         return r;
     struct message tomb = *m;
     tomb.id = 0;
+    tomb.size = body_served_size(cache_tx_cache(tx), m); /* the row may have the work file's */
     tomb.state = MESSAGE_GONE;
     tomb.links = 0;
     tomb.after = heir ? heir->id : 0;
@@ -145,7 +165,9 @@ int mail_bury_base(cache_tx *tx, const struct message *m, const struct message *
     if (heir)
         memcpy(tomb.name, heir->name, sizeof(tomb.name));
     r = message_put(tx, &tomb);
-    return r < 0 ? r : base_give(tx, m->id, tomb.id);
+    if (r == 0)
+        r = pending_give(tx, m->id, tomb.id);
+    return r < 0 || !based ? r : base_give(tx, m->id, tomb.id);
 }
 
 int mail_replace_backup(cache_tx *tx, struct message *m)

@@ -74,6 +74,7 @@ int account_open(struct account *a, const struct config_account *config, struct 
 {
     *a = (struct account){.config = config};
     signal(SIGPIPE, SIG_IGN); /* a server that hangs up is an error of write, no reason to die */
+    signal(SIGXFSZ, SIG_IGN); /* and so is a limit on the size of files */
     int r = open_cache(a, f);
     if (r < 0)
         return r;

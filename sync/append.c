@@ -51,6 +51,9 @@ static int forget_intent(cache_tx *tx, int64_t message)
 static int confirm(cache_tx *tx, void *arg)
 {
     const struct confirm *c = arg;
+    struct pending announced;
+    if (pending_of_message(cache_tx_rd(tx), c->message, &announced) < 0)
+        return -ESTALE; /* edited while it was sent: the announcement is a tombstone's now */
     int r = append_confirm(tx, c->message, c->mailbox, c->uid, c->flags);
     if (r == 0)
         r = failure_forget(tx, c->message, 0);
@@ -72,8 +75,9 @@ static enum worker_result drop_intent(struct engine *e, int64_t message)
 
 static enum worker_result confirmed(struct engine *e, const struct confirm *c)
 {
-    if (cache_write(e->cache, CACHE_FROM_SERVER, CACHE_SOON, confirm, (void *)c) < 0)
-        return WORKER_LOCAL;
+    int r = cache_write(e->cache, CACHE_FROM_SERVER, CACHE_SOON, confirm, (void *)c);
+    if (r < 0)
+        return r == -ESTALE ? append_settle_all(e) : WORKER_LOCAL;
     work_sent(e->cache, c->message);
     return WORKER_DONE;
 }
@@ -225,11 +229,21 @@ static enum worker_result settle_one(struct engine *e, struct found *f, const st
     enum brain_append_verdict v;
     uint32_t uid = 0;
 
+    struct pending now;
+    if (pending_of_message(cache_reader(e->cache), p->message, &now) < 0)
+        return WORKER_DONE; /* settled by a repair of its mailbox */
     if (p->kind == PENDING_MOVE && !still_at_source(e, p))
         return finish_move(e, p);
     enum worker_result r = verdict(e, f, p, &uid, &v);
     if (r != WORKER_DONE)
         return r;
+    if (v == BRAIN_APPEND_LOST) {
+        /* The mailbox was numbered anew: pairing finds this row's message like any other one (case 70). */
+        log_info("case 70: row %lld: its mailbox was numbered anew while it was sent", (long long)p->message);
+        r = repair_mailbox(e, &f->box, false);
+        bool open = pending_of_message(cache_reader(e->cache), p->message, &now) == 0;
+        return r == WORKER_DONE && open && p->kind == PENDING_MOVE ? finish_move(e, p) : r;
+    }
     if (v != BRAIN_APPEND_THERE) {
         log_info("row %lld: what was announced did not happen", (long long)p->message);
         return drop_intent(e, p->message);
@@ -283,11 +297,13 @@ enum worker_result append_settle_all(struct engine *e)
         struct found f;
         int64_t mailbox = all.row[i].mailbox;
         r = look(e, mailbox, all.row[i].uidnext ? all.row[i].uidnext : 1, &f);
-        bool gone = r == WORKER_GONE || r == WORKER_REFUSED;
-        if (gone)
+        bool gone = r == WORKER_GONE, refused = r == WORKER_REFUSED;
+        if (gone || refused)
             r = WORKER_DONE;
+        /* Where the server does not let us look now, nothing is known, and the intents wait. */
         for (; i < all.n && all.row[i].mailbox == mailbox && r == WORKER_DONE; i++)
-            r = gone ? drop_intent(e, all.row[i].message) : settle_one(e, &f, &all.row[i]);
+            if (!refused)
+                r = gone ? drop_intent(e, all.row[i].message) : settle_one(e, &f, &all.row[i]);
         found_finish(&f);
         if (r == WORKER_REFUSED || r == WORKER_GONE)
             r = WORKER_DONE;
@@ -364,7 +380,7 @@ enum worker_result append_message(struct engine *e, const struct message *m, con
     struct pending intent;
 
     if (pending_of_message(cache_reader(e->cache), m->id, &intent) < 0)
-        return WORKER_LOCAL;
+        return WORKER_DONE; /* replaced since it was announced: another row's business now */
     enum worker_result r = send_body(e, m, box, &outcome, &error);
     if (r == WORKER_DONE) {
         struct brain_append expected = {.uidvalidity = intent.uidvalidity, .uidnext = intent.uidnext};

@@ -150,11 +150,17 @@ static struct brain_box_state state_of(struct merge *m, const char *name, bool i
         .present = true, .name = arena_strdup(&m->b->arena, name), .mailbox = is_mailbox};
 }
 
+struct unsynced {
+    cache_rd *rd;
+    bool any;
+};
+
 static int note_unsynced(void *arg, const struct message *m)
 {
-    (void)m;
-    *(bool *)arg = true;
-    return 1;
+    struct unsynced *u = arg;
+    struct base_state base;
+    u->any = m->state != MESSAGE_GONE && base_of_message(u->rd, m->id, &base) < 0;
+    return u->any;
 }
 
 /* One row of the cache becomes one box of the brain, with what the list says of it. */
@@ -182,11 +188,22 @@ static int take_row(void *arg, const struct mailbox *row)
     if (row->on_server)
         box->base = state_of(m, row->remote, is_mailbox);
     const struct worker_box *listed = find_listed(m->b, row->on_server ? row->remote : name);
-    if (listed) {
+    struct mailbox other;
+    /* A rename whose answer was lost: what was sent has happened (case 84). */
+    if (!listed && row->on_server && !row->removed && named &&
+        mailbox_find_remote(rd, name, &other) == -ENOENT)
+        listed = find_listed(m->b, name);
+    if (listed)
         m->seen[m->n - 1] = listed;
+    /* Deleted, but for its name, which children need: what was in it is gone. */
+    bool hollow = listed && (listed->attributes & MAILBOX_NOSELECT) && row->on_server && row->uidvalidity;
+    if (listed && !hollow) {
         box->side[THERE] = state_of(m, listed->name, !(listed->attributes & MAILBOX_NOSELECT));
     }
-    return message_each_dirty(rd, row->id, note_unsynced, &box->unsynced[HERE]) < 0 ? -EIO : 0;
+    struct unsynced unsynced = {.rd = rd};
+    int r = message_each_dirty(rd, row->id, note_unsynced, &unsynced);
+    box->unsynced[HERE] = unsynced.any;
+    return r < 0 ? r : 0;
 }
 
 static int by_pointer(const void *a, const void *b)
@@ -234,6 +251,10 @@ static enum worker_result confirm_missing(struct merge *m)
         struct worker_error error = {0};
         if (!box->base.present || box->side[THERE].present)
             continue;
+        if (m->seen[i]) {
+            m->confirmed[i] = true;
+            continue;
+        }
         enum worker_result r = m->e->worker->ops->status(m->e->worker, box->base.name, NULL, &error);
         if (engine_session_ended(r))
             return r;
@@ -327,8 +348,6 @@ static int put_listed(cache_tx *tx, void *arg)
     return memcmp(&before, &m, sizeof m) ? mailbox_put(tx, &m) : 0;
 }
 
-static int remove_row(cache_tx *tx, void *arg);
-
 struct agree {
     int64_t id;
     const char *remote; /* the name agreed */
@@ -350,6 +369,9 @@ static int put_agreed(cache_tx *tx, void *arg)
     snprintf(m.remote, sizeof m.remote, "%s", a->remote);
     if (!m.delimiter)
         m.delimiter = a->delimiter;
+    r = failure_forget(tx, 0, a->id);
+    if (r < 0 && r != -ENOENT)
+        return r;
     return memcmp(&before, &m, sizeof m) ? mailbox_put(tx, &m) : 0;
 }
 
@@ -391,13 +413,20 @@ static int put_renamed(cache_tx *tx, void *arg)
 
 /* ---- carrying out ---- */
 
+static int remove_row(cache_tx *tx, void *arg);
+
 static enum worker_result create_there(struct merge *m, const struct brain_box *box, const char *name)
 {
     struct engine *e = m->e;
+    int64_t id = box->key;
     struct worker_outcome outcome = {0};
     struct worker_error error = {0};
     struct worker_op op = {.verb = WORKER_CREATE, .mailbox = name};
 
+    /* It was there before, and was removed (case 83): what it held went with it, and its numbers mean nothing
+     * now. */
+    if (box->base.present && cache_write(e->cache, CACHE_FROM_SERVER, CACHE_NOW, remove_row, &id) < 0)
+        return WORKER_LOCAL;
     enum worker_result r = e->worker->ops->apply(e->worker, &op, &outcome, &error);
     if (r == WORKER_REFUSED && error.err != -EEXIST) {
         engine_fail_message(e, 0, box->key, "create", &error); /* case 90 */
@@ -432,54 +461,61 @@ static enum worker_result rename_there(struct merge *m, const struct brain_box *
                                                                                          : WORKER_DONE;
 }
 
-static int collect_message(void *arg, const struct message *m)
+#define REMOVE_BATCH 256
+
+struct addressed {
+    struct base_state row[REMOVE_BATCH];
+    size_t n;
+};
+
+static int collect_addressed(void *arg, const struct base_state *b)
 {
-    int64_t *next = arg;
-    next[1 + next[0]++] = m->id;
-    return next[0] == 64;
+    struct addressed *a = arg;
+    a->row[a->n++] = *b;
+    return a->n == REMOVE_BATCH;
+}
+
+/* A message that the server had: restorable now, unless it is being rewritten here (case 13) or was moved. */
+static int remove_addressed(cache_tx *tx, const struct base_state *b)
+{
+    struct message m;
+    int r = message_get(cache_tx_rd(tx), b->message, &m);
+    bool kept =
+        r == 0 && (m.state == MESSAGE_WRITING || (m.state != MESSAGE_GONE && m.mailbox != b->mailbox));
+    if (r == 0 && !kept) /* one that was filed elsewhere is sent there (case 42) */
+        r = cache_worker_apply(tx, &(struct brain_op){.verb = BRAIN_REMOVE}, &m, NULL, b->mailbox);
+    if (r < 0 && r != -ENOENT)
+        return r;
+    return cache_worker_agree(tx, b->message, NULL);
 }
 
 /* The server's mailbox is gone: its mail here goes to the restorable rows, mail that the server never had
- * stays in view. */
+ * stays in view, and with it the mailbox. */
 static int remove_row(cache_tx *tx, void *arg)
 {
     cache_rd *rd = cache_tx_rd(tx);
     int64_t id = *(int64_t *)arg;
+    struct addressed batch;
     struct mailbox m;
-    int r = mailbox_get(rd, id, &m);
+    int r;
+
+    do {
+        batch.n = 0;
+        r = base_each(rd, id, 0, collect_addressed, &batch);
+        for (size_t i = 0; i < batch.n && r >= 0; i++)
+            r = remove_addressed(tx, &batch.row[i]);
+    } while (r >= 0 && batch.n == REMOVE_BATCH);
+    if (r >= 0)
+        r = mailbox_get(rd, id, &m);
     if (r < 0)
         return r == -ENOENT ? 0 : r;
-    bool kept = false;
-    for (int sub = SUB_NEW; sub <= SUB_CUR; sub++) {
-        int64_t list[65] = {0}, after = 0;
-        do {
-            list[0] = 0;
-            r = message_each(rd, id, (enum sub)sub, after, collect_message, list);
-            for (int64_t i = 1; i <= list[0] && r >= 0; i++) {
-                struct message row;
-                struct base_state base;
-                after = list[i];
-                r = message_get(rd, list[i], &row);
-                if (r < 0)
-                    break;
-                if (base_of_message(rd, row.id, &base) < 0) {
-                    kept = true;
-                    continue;
-                }
-                r = cache_worker_apply(tx, &(struct brain_op){.verb = BRAIN_REMOVE}, &row, NULL, id);
-            }
-        } while (r >= 0 && list[0] == 64);
-        if (r < 0)
-            return r;
-    }
-    r = base_forget_mailbox(tx, id);
-    if (r < 0)
-        return r;
     m.on_server = false;
     m.remote[0] = 0;
     m.uidvalidity = m.uidnext = m.exists = 0;
     m.modseq = 0;
-    m.removed = !kept && mailbox_children(rd, id) == 0;
+    if (!message_any(rd, id, false))
+        m.dirs = 0;
+    m.removed = !m.dirs && mailbox_children(rd, id) == 0;
     r = mailbox_put(tx, &m);
     if (r == 0 && m.removed && mailbox_forget(tx, id) < 0)
         log_debug("mailbox %lld is kept for its restorable mail", (long long)id);
@@ -654,8 +690,9 @@ static enum worker_result delete_box(struct engine *e, int64_t id)
     } mail = {.rd = cache_reader(e->cache)};
 
     enum worker_result r = pull_mailbox(e, id, WORKER_CHANGES);
-    if (engine_session_ended(r) || r == WORKER_LOCAL)
-        return r;
+    bool level = r == WORKER_GONE && mailbox_get(mail.rd, id, &m) == 0 && (m.attributes & MAILBOX_NOSELECT);
+    if (r != WORKER_DONE && !level) /* what is in there is not known (case 82): next round */
+        return engine_session_ended(r) || r == WORKER_LOCAL ? r : WORKER_DONE;
     if (mailbox_get(mail.rd, id, &m) < 0 || base_each(mail.rd, id, 0, note_base, &mail) < 0)
         return WORKER_LOCAL;
     if (r == WORKER_DONE && mail.alive)

@@ -37,10 +37,10 @@ void cache_worker_scan(const struct message *m, const struct base_state *base, c
 static int come_back(cache_tx *tx, struct message *m, const struct brain_op *op)
 {
     m->state = m->has_hash ? MESSAGE_PRESENT : MESSAGE_WANTED;
-    m->flags = op->add;
     m->gone_at = 0;
     m->after = 0;
-    return message_put(tx, m);
+    int r = message_put(tx, m);
+    return r < 0 ? r : message_set_flags(tx, m, op->add);
 }
 
 static int copy_here(cache_tx *tx, const struct brain_op *op, struct message *m,
@@ -93,12 +93,11 @@ int cache_worker_apply(cache_tx *tx, const struct brain_op *op, struct message *
 int cache_worker_agree(cache_tx *tx, int64_t message, const struct base_state *b)
 {
     struct message m;
-    int r = b ? base_put(tx, b) : base_forget(tx, message);
-    if (r < 0)
-        return r;
-    r = message_get(cache_tx_rd(tx), message, &m);
+    int r = message_get(cache_tx_rd(tx), message, &m);
     if (r == -ENOENT)
-        return 0;
+        return 0; /* forgotten meanwhile: what the server has of it is new to us */
+    if (r == 0)
+        r = b ? base_put(tx, b) : base_forget(tx, message);
     if (r < 0)
         return r;
     bool here = m.state != MESSAGE_GONE && cache_worker_is_mail(&m);

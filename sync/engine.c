@@ -68,6 +68,7 @@ static void on_want(void *arg)
     struct engine *e = arg;
     pthread_mutex_lock(&e->lock);
     e->hints |= HINT_WANT;
+    e->fetch_news++;
     pthread_cond_signal(&e->wake);
     pthread_cond_broadcast(&e->fetch);
     pthread_mutex_unlock(&e->lock);
@@ -172,6 +173,7 @@ static void set_online(struct engine *e)
     e->worker->ops->describe(e->worker, &session);
     pthread_mutex_lock(&e->lock);
     e->online = e->fetch_on = true;
+    e->fetch_news++;
     e->status.session = session;
     e->status.problem[0] = 0;
     pthread_cond_broadcast(&e->fetch);

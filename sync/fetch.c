@@ -237,7 +237,9 @@ static int put_body(cache_tx *tx, const struct fetch *f, struct wanted *row)
     m.message_id = row->info.message_id;
     m.state = MESSAGE_PRESENT;
     r = message_put(tx, &m);
-    return r < 0 ? r : cache_worker_agree(tx, m.id, &base);
+    if (r == 0)
+        r = failure_forget(tx, m.id, 0);
+    return r < 0 && r != -ENOENT ? r : cache_worker_agree(tx, m.id, &base);
 }
 
 static int put_bodies(cache_tx *tx, void *arg)
@@ -319,10 +321,11 @@ enum worker_result fetch_some(struct engine *e, struct worker *w, int64_t mailbo
         r = run_batch(&f, w);
         *ret_any = true;
     }
-    for (size_t i = 0; i < f.n; i++)
-        cache_wanted_done(e->cache, f.row[i].id, f.row[i].done ? 0 : r == WORKER_DONE ? -ESTALE : -ENETDOWN);
+    /* Claims first: a wish that is taken from now on is fetched anew, not left to this batch. */
     if (f.n)
         unclaim(&f);
+    for (size_t i = 0; i < f.n; i++)
+        cache_wanted_done(e->cache, f.row[i].id, f.row[i].done ? 0 : r == WORKER_DONE ? -ESTALE : -ENETDOWN);
     uidset_finish(&f.uids);
     free(f.row);
     return r;
@@ -351,19 +354,21 @@ bool fetch_small(struct engine *e, int64_t mailbox)
 
 /* ---- the thread ---- */
 
-/* Waits until there may be something to fetch and the account is on line; false at the end. */
-static bool wait_for_work(struct engine *e, bool idle)
+/* Waits until there may be something to fetch and the account is on line; false at the end. An idle one
+ * waits for news since it began to look, and for no longer than a minute. */
+static bool wait_for_work(struct engine *e, bool idle, uint64_t *news)
 {
     struct timespec at;
+    int r = 0;
     pthread_mutex_lock(&e->lock);
-    if (idle && !e->stop) {
-        clock_gettime(CLOCK_MONOTONIC, &at);
-        at.tv_sec += 60;
-        pthread_cond_timedwait(&e->fetch, &e->lock, &at);
-    }
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    at.tv_sec += 60;
+    while (idle && !e->stop && e->fetch_news == *news && r == 0)
+        r = pthread_cond_timedwait(&e->fetch, &e->lock, &at);
     while (!e->stop && !e->fetch_on)
         pthread_cond_wait(&e->fetch, &e->lock);
     bool go = !e->stop;
+    *news = e->fetch_news;
     pthread_mutex_unlock(&e->lock);
     return go;
 }
@@ -373,10 +378,11 @@ void *fetch_main(void *arg)
     struct engine *e = arg;
     struct worker *w = e->new_worker(e->new_worker_arg);
     bool idle = false;
+    uint64_t news = 0;
 
     if (!w || !engine_register(e, w))
         goto out;
-    while (wait_for_work(e, idle)) {
+    while (wait_for_work(e, idle, &news)) {
         bool any;
         enum worker_result r = fetch_some(e, w, 0, &any);
         idle = !any || r == WORKER_LOCAL;

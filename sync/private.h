@@ -16,9 +16,10 @@
 #include "clock.h"
 
 #define ENGINE_FETCHERS_MAX 8
-#define ENGINE_QUIET_MS 500   /* a message at rest for this long is appended */
-#define ENGINE_BATCH 1000     /* messages a transaction, and a plan */
-#define ENGINE_SMALL_FETCH 16 /* so few new bodies are fetched by the engine's own session, at once */
+#define ENGINE_QUIET_MS 500      /* a message at rest for this long is appended */
+#define ENGINE_MOVE_QUIET_MS 150 /* and so long moved: programs rename twice, or there and back (case 46) */
+#define ENGINE_BATCH 1000        /* messages a transaction, and a plan */
+#define ENGINE_SMALL_FETCH 16    /* so few new bodies are fetched by the engine's own session, at once */
 #define ENGINE_SMALL_BYTES (1 << 20)
 
 enum engine_hint {
@@ -53,6 +54,7 @@ struct engine {
     pthread_cond_t fetch;  /* fetchers and the watcher wait here */
     pthread_cond_t agreed; /* engine_sync waits here */
     bool stop, online, fetch_on;
+    uint64_t fetch_news; /* counts what may be work for fetchers */
     unsigned hints;
     uint64_t asked, answered; /* rounds asked for, and the last one that ended with both sides equal */
     struct worker *live[ENGINE_FETCHERS_MAX + 2]; /* those to cancel when stopping */

@@ -190,7 +190,9 @@ static int apply_batch(cache_tx *tx, struct pull *p, struct row *rows, struct ar
 static int put_token(cache_tx *tx, struct pull *p)
 {
     struct mailbox m;
-    int r = mailbox_get(cache_tx_rd(tx), p->box.id, &m);
+    int r = failure_forget(tx, 0, p->box.id);
+    if (r == 0 || r == -ENOENT)
+        r = mailbox_get(cache_tx_rd(tx), p->box.id, &m);
     if (r < 0)
         return r;
     m.uidvalidity = p->scan.token.uidvalidity;

@@ -105,10 +105,10 @@ static bool successor_waits(struct push *p, const struct message *m)
     return message_append_waits(p->rd, m->message_id, m->id);
 }
 
-static bool is_quiet(struct push *p, const struct message *m)
+static bool is_quiet(struct push *p, const struct message *m, int64_t quiet_ms)
 {
-    int64_t left = m->changed_ms + ENGINE_QUIET_MS - clock_now_ns() / 1000000;
-    if (left <= 0 || left > ENGINE_QUIET_MS)
+    int64_t left = m->changed_ms + quiet_ms - clock_now_ns() / 1000000;
+    if (left <= 0 || left > quiet_ms)
         return true;
     int64_t at = clock_boot_ms() + left;
     if (!p->e->quiet_at_ms || at < p->e->quiet_at_ms)
@@ -120,8 +120,13 @@ static bool is_quiet(struct push *p, const struct message *m)
 static bool take(struct push *p, int64_t id, struct item *it)
 {
     memset(it, 0, sizeof *it);
-    if (message_get(p->rd, id, &it->m) < 0 || !it->m.dirty || it->m.sub == SUB_TMP)
+    struct pending announced;
+    if (message_get(p->rd, id, &it->m) < 0 || !it->m.dirty)
         return false;
+    if (it->m.sub == SUB_TMP && it->m.state != MESSAGE_GONE)
+        return false;
+    if (pending_of_message(p->rd, id, &announced) == 0)
+        return false; /* what became of that is to be found out first */
     it->has_base = base_of_message(p->rd, id, &it->base) == 0;
     if (it->m.state == MESSAGE_WRITING || (it->m.scratch && it->m.state != MESSAGE_GONE))
         return false;
@@ -136,7 +141,9 @@ static bool take(struct push *p, int64_t id, struct item *it)
         return true;
     if (!it->box->on_server || !it->box->uidvalidity)
         return false;
-    return it->has_base || is_quiet(p, &it->m);
+    if (!it->has_base)
+        return is_quiet(p, &it->m, ENGINE_QUIET_MS);
+    return it->base.mailbox == it->m.mailbox || is_quiet(p, &it->m, ENGINE_MOVE_QUIET_MS);
 }
 
 /* ---- grouping ---- */
@@ -225,6 +232,15 @@ static int join_op(struct push *p, const struct brain_op *op)
 
 /* ---- what the cache learns ---- */
 
+/* While the server was asked, an edit may have handed the row's address to a tombstone: then what it answered
+ * is about that. */
+static bool still_there(cache_tx *tx, const struct item *it)
+{
+    struct base_state now;
+    return base_of_message(cache_tx_rd(tx), it->m.id, &now) == 0 && now.mailbox == it->base.mailbox &&
+           now.uid == it->base.uid;
+}
+
 static struct base_state base_after(const struct item *it)
 {
     struct base_state b = it->base;
@@ -232,13 +248,23 @@ static struct base_state base_after(const struct item *it)
     return b;
 }
 
+static int forget_failure(cache_tx *tx, int64_t message)
+{
+    int r = failure_forget(tx, message, 0);
+    return r == -ENOENT ? 0 : r;
+}
+
 static int store_done(cache_tx *tx, void *arg)
 {
     struct push *p = arg;
     int r = 0;
     for (size_t i = 0; i < p->now->n && r == 0; i++) {
-        struct base_state b = base_after(&p->item[p->now->item[i]]);
-        r = cache_worker_agree(tx, b.message, &b);
+        const struct item *it = &p->item[p->now->item[i]];
+        struct base_state b = base_after(it);
+        if (still_there(tx, it))
+            r = cache_worker_agree(tx, b.message, &b);
+        if (r == 0)
+            r = forget_failure(tx, it->m.id);
     }
     return r;
 }
@@ -247,8 +273,13 @@ static int removal_done(cache_tx *tx, void *arg)
 {
     struct push *p = arg;
     int r = 0;
-    for (size_t i = 0; i < p->now->n && r == 0; i++)
-        r = cache_worker_agree(tx, p->item[p->now->item[i]].m.id, NULL);
+    for (size_t i = 0; i < p->now->n && r == 0; i++) {
+        const struct item *it = &p->item[p->now->item[i]];
+        if (still_there(tx, it))
+            r = cache_worker_agree(tx, it->m.id, NULL);
+        if (r == 0)
+            r = forget_failure(tx, it->m.id);
+    }
     return r;
 }
 
@@ -300,7 +331,7 @@ static int move_done(cache_tx *tx, void *arg)
         const struct item *it = &p->item[p->now->item[i]];
         struct brain_append expected = {.uidvalidity = it->box->uidvalidity, .uidnext = it->box->uidnext};
         uint32_t uid = copied_as(moved->outcome, it->base.uid);
-        if (!brain_append_uid_credible(&expected, moved->outcome->uidvalidity, uid))
+        if (!brain_append_uid_credible(&expected, moved->outcome->uidvalidity, uid) || !still_there(tx, it))
             continue; /* looked for in the target (case 49) */
         moved->known++;
         r = append_confirm(tx, it->m.id, it->box->id, uid, it->base.flags);
@@ -440,7 +471,10 @@ static int clean_rest(cache_tx *tx, void *arg)
         const struct item *it = &p->item[i];
         if (busy[i] || message_get(cache_tx_rd(tx), it->m.id, &now) < 0)
             continue;
-        if (now.flags != it->m.flags || now.state != it->m.state || now.mailbox != it->m.mailbox)
+        if (now.flags != it->m.flags || now.state != it->m.state || now.mailbox != it->m.mailbox ||
+            now.has_hash != it->m.has_hash || memcmp(now.hash, it->m.hash, sizeof now.hash) != 0)
+            continue;
+        if (it->has_base && !still_there(tx, it))
             continue;
         int r = message_clean(tx, it->m.id);
         if (r < 0)

@@ -15,13 +15,18 @@
 #include "log.h"
 #include "private.h"
 
+struct leaving {
+    int64_t mailbox, message[256];
+    size_t n;
+};
+
 struct repair {
     struct engine *e;
     struct mailbox box;
     bool union_only;
     struct worker_scan scan;
     struct brain_identity *left, *right;
-    bool *had_base, *gone;
+    bool *had_base, *arriving; /* arriving: announced to be moved or copied here; its base is elsewhere */
     flags_t *base_flags;
     size_t n_left, cap_left;
     struct brain_pair *pair;
@@ -38,13 +43,13 @@ static int grow(struct repair *p)
     void *had = reallocarray(p->had_base, cap, sizeof *p->had_base);
     if (had)
         p->had_base = had;
-    void *gone = reallocarray(p->gone, cap, sizeof *p->gone);
-    if (gone)
-        p->gone = gone;
+    void *arriving = reallocarray(p->arriving, cap, sizeof *p->arriving);
+    if (arriving)
+        p->arriving = arriving;
     void *flags = reallocarray(p->base_flags, cap, sizeof *p->base_flags);
     if (flags)
         p->base_flags = flags;
-    if (!left || !had || !gone || !flags)
+    if (!left || !had || !arriving || !flags)
         return -ENOMEM;
     p->cap_left = cap;
     return 0;
@@ -60,7 +65,11 @@ static int add_row(struct repair *p, const struct message *m, const struct base_
                                          .date_s = m->date_s,
                                          .size = m->state == MESSAGE_WANTED ? m->size : m->wire_size};
     p->had_base[i] = base != NULL;
-    p->gone[i] = m->state == MESSAGE_GONE;
+    p->arriving[i] = false;
+    /* Only the cache is in doubt in case 73: the numbers of a mailbox that is numbered as before are names.
+     */
+    if (base && p->union_only && p->scan.token.uidvalidity == p->box.uidvalidity)
+        p->left[i].server_id = base->uid;
     p->base_flags[i] = base ? base->flags : 0;
     return 0;
 }
@@ -68,9 +77,31 @@ static int add_row(struct repair *p, const struct message *m, const struct base_
 static int add_based(void *arg, const struct base_state *b)
 {
     struct repair *p = arg;
+    struct pending pending;
     struct message m;
     int r = message_get(p->rd, b->message, &m);
-    return r < 0 ? (r == -ENOENT ? 0 : r) : add_row(p, &m, b);
+    if (r == 0)
+        r = add_row(p, &m, b);
+    if (r == 0 && pending_of_message(p->rd, m.id, &pending) == 0)
+        p->arriving[p->n_left - 1] = pending.kind == PENDING_MOVE && pending.mailbox == p->box.id;
+    return r == -ENOENT ? 0 : r;
+}
+
+static int add_arriving(void *arg, const struct pending *pending)
+{
+    struct repair *p = arg;
+    struct message m;
+    struct base_state base;
+    if (pending->kind != PENDING_MOVE)
+        return 0;
+    if (base_of_message(p->rd, pending->message, &base) == 0 && base.mailbox == p->box.id)
+        return 0; /* it has arrived, and is in the list */
+    int r = message_get(p->rd, pending->message, &m);
+    if (r == 0)
+        r = add_row(p, &m, NULL);
+    if (r == 0)
+        p->arriving[p->n_left - 1] = true;
+    return r == -ENOENT ? 0 : r;
 }
 
 static int add_unsent(void *arg, const struct message *m)
@@ -87,13 +118,18 @@ static int collect(struct repair *p, struct arena *arena)
     int r = base_each(p->rd, p->box.id, 0, add_based, p);
     if (r == 0)
         r = message_each_dirty(p->rd, p->box.id, add_unsent, p);
+    if (r == 0)
+        r = pending_each(p->rd, p->box.id, add_arriving, p);
     p->right = arena_alloc(arena, p->scan.n, sizeof *p->right);
     if (r < 0 || !p->right)
         return r < 0 ? r : -ENOMEM;
     for (size_t i = 0; i < p->scan.n; i++) {
         const struct worker_message *s = &p->scan.message[i];
-        p->right[i] = (struct brain_identity){
-            .key = (int64_t)i, .message_id = s->message_id, .date_s = s->date_s, .size = s->size};
+        p->right[i] = (struct brain_identity){.key = (int64_t)i,
+                                              .message_id = s->message_id,
+                                              .date_s = s->date_s,
+                                              .size = s->size,
+                                              .server_id = p->union_only ? s->uid : 0};
     }
     return brain_pair_messages(p->left, p->n_left, p->right, p->scan.n, p->union_only ? 73 : 70, arena,
                                &p->pair, &p->n_pairs);
@@ -109,9 +145,9 @@ static int put_pair(cache_tx *tx, struct repair *p, const struct brain_pair *pai
         return r == -ENOENT ? 0 : r;
     if (m.state == MESSAGE_GONE && p->union_only)
         m.state = m.has_hash ? MESSAGE_PRESENT : MESSAGE_WANTED;
-    flags_t known =
-        p->had_base[pair->left] && !p->union_only ? p->base_flags[pair->left] : m.flags & s->flags;
-    flags_t merged = flags_merge(known, m.flags, s->flags);
+    flags_t merged = flags_merge(p->base_flags[pair->left], m.flags, s->flags);
+    if (p->union_only || !p->had_base[pair->left]) /* case 30 */
+        merged = ((m.flags | s->flags) & ~FLAG_DELETED) | (m.flags & s->flags);
     if (m.state != MESSAGE_GONE) {
         r = message_put(tx, &m);
         if (r == 0 && merged != m.flags)
@@ -119,7 +155,8 @@ static int put_pair(cache_tx *tx, struct repair *p, const struct brain_pair *pai
     }
     if (r < 0)
         return r;
-    r = pending_forget(tx, m.id);
+    /* The source of a move is still to be cleared: see finish_move. */
+    r = p->arriving[pair->left] ? 0 : pending_forget(tx, m.id);
     if (r < 0 && r != -ENOENT)
         return r;
     return cache_worker_agree(
@@ -146,6 +183,8 @@ static int put_alone(cache_tx *tx, struct repair *p, size_t i)
     int r = message_get(cache_tx_rd(tx), p->left[i].key, &m);
     if (r < 0)
         return r == -ENOENT ? 0 : r;
+    if (p->arriving[i])
+        return pending_forget(tx, m.id);
     bool unwritten = m.state == MESSAGE_WANTED || (!p->union_only && m.state == MESSAGE_PRESENT && !m.dirty);
     if (p->had_base[i] && m.state != MESSAGE_GONE && unwritten) {
         r = cache_worker_apply(tx, &(struct brain_op){.verb = BRAIN_REMOVE}, &m, NULL, p->box.id);
@@ -156,12 +195,36 @@ static int put_alone(cache_tx *tx, struct repair *p, size_t i)
     return r < 0 && r != -ENOENT ? r : cache_worker_agree(tx, m.id, NULL);
 }
 
+static int collect_leaving(void *arg, const struct pending *pending)
+{
+    struct leaving *l = arg;
+    if (pending->kind == PENDING_MOVE && pending->source == l->mailbox)
+        l->message[l->n++] = pending->message;
+    return l->n == sizeof l->message / sizeof *l->message;
+}
+
+/* Moves out of this mailbox name a UID that means nothing now. */
+static int forget_leaving(cache_tx *tx, int64_t mailbox)
+{
+    struct leaving l;
+    int r;
+    do {
+        l = (struct leaving){.mailbox = mailbox};
+        r = pending_each(cache_tx_rd(tx), 0, collect_leaving, &l);
+        for (size_t i = 0; i < l.n && r >= 0; i++)
+            r = pending_forget(tx, l.message[i]);
+    } while (r >= 0 && l.n == sizeof l.message / sizeof *l.message);
+    return r < 0 ? r : 0;
+}
+
 static int put_all(cache_tx *tx, void *arg)
 {
     struct repair *p = arg;
     bool *left = calloc(p->n_left + 1, 1), *right = calloc(p->scan.n + 1, 1);
     int r = left && right ? base_forget_mailbox(tx, p->box.id) : -ENOMEM;
 
+    if (r == 0 && !p->union_only)
+        r = forget_leaving(tx, p->box.id);
     for (size_t i = 0; i < p->n_pairs && r == 0; i++) {
         left[p->pair[i].left] = right[p->pair[i].right] = true;
         r = put_pair(tx, p, &p->pair[i]);
@@ -214,7 +277,7 @@ enum worker_result repair_mailbox(struct engine *e, struct mailbox *box, bool un
     worker_scan_finish(&p.scan);
     free(p.left);
     free(p.had_base);
-    free(p.gone);
+    free(p.arriving);
     free(p.base_flags);
     arena_finish(&arena);
     return r;

@@ -116,6 +116,7 @@ static int clear_union(cache_tx *tx, void *arg)
 static void wake_fetchers(struct engine *e)
 {
     pthread_mutex_lock(&e->lock);
+    e->fetch_news++;
     pthread_cond_broadcast(&e->fetch);
     pthread_mutex_unlock(&e->lock);
 }
@@ -190,8 +191,10 @@ enum worker_result round_run(struct engine *e, unsigned hints)
         cache_write(e->cache, CACHE_FROM_SERVER, CACHE_NOW, clear_union, NULL);
     if (r == WORKER_DONE)
         r = push_run(e);
-    if (r == WORKER_DONE && tree)
+    if (r == WORKER_DONE && tree) {
         r = boxes_delete(e);
+        wake_fetchers(e);
+    }
     if (r == WORKER_DONE)
         r = fetch_alone(e);
     free(scan.id);
@@ -205,10 +208,11 @@ struct rest {
     cache_rd *rd;
 };
 
+/* What was refused, and is not to be tried again yet, is as good as done: status tells of it. */
 static bool has_failed(cache_rd *rd, int64_t message, int64_t mailbox)
 {
     struct failure f;
-    return failure_get(rd, message, mailbox, &f) == 0;
+    return failure_get(rd, message, mailbox, &f) == 0 && f.retry_s > clock_now_ns() / 1000000000;
 }
 
 static int is_unrest(void *arg, const struct message *m)
