@@ -79,6 +79,7 @@ static enum worker_result confirmed(struct engine *e, const struct confirm *c)
     if (r < 0)
         return r == -ESTALE ? append_settle_all(e) : WORKER_LOCAL;
     work_sent(e->cache, c->message);
+    e->tried_create = 0;
     return WORKER_DONE;
 }
 
@@ -394,7 +395,7 @@ enum worker_result append_message(struct engine *e, const struct message *m, con
         return r; /* settled in the next session */
     if (r == WORKER_LOCAL && (error.err == -ENOENT || error.err == -ESTALE || error.err == -EIO))
         r = WORKER_REFUSED; /* this body cannot be read; others can (case 20) */
-    if (r == WORKER_REFUSED && !error.try_create)
+    if (r == WORKER_REFUSED && !engine_try_create(e, &error))
         engine_fail_message(e, m->id, box->id, "append", &error);
     if (r != WORKER_BROKEN) {
         enum worker_result dropped = drop_intent(e, m->id);

@@ -159,7 +159,8 @@ static int note_unsynced(void *arg, const struct message *m)
 {
     struct unsynced *u = arg;
     struct base_state base;
-    u->any = m->state != MESSAGE_GONE && base_of_message(u->rd, m->id, &base) < 0;
+    bool unknown = base_of_message(u->rd, m->id, &base) < 0 || base.mailbox != m->mailbox;
+    u->any = m->state != MESSAGE_GONE && unknown;
     return u->any;
 }
 
@@ -177,6 +178,11 @@ static int take_row(void *arg, const struct mailbox *row)
         return 0;
     if (row->on_server && !is_wanted(m->e->account, row->remote, row->delimiter))
         return 0;
+    /* The place of a mailbox that was removed here, and not there yet: this one comes after that
+     * (boxes_delete). */
+    struct mailbox other;
+    if (!row->on_server && mailbox_find_remote(rd, name, &other) == 0 && other.removed)
+        return 0;
     struct brain_box *box = add_box(m);
     if (!box)
         return -ENOMEM;
@@ -188,7 +194,6 @@ static int take_row(void *arg, const struct mailbox *row)
     if (row->on_server)
         box->base = state_of(m, row->remote, is_mailbox);
     const struct worker_box *listed = find_listed(m->b, row->on_server ? row->remote : name);
-    struct mailbox other;
     /* A rename whose answer was lost: what was sent has happened (case 84). */
     if (!listed && row->on_server && !row->removed && named &&
         mailbox_find_remote(rd, name, &other) == -ENOENT)
@@ -711,6 +716,8 @@ static enum worker_result delete_box(struct engine *e, int64_t id)
     if (r == WORKER_DONE || r == WORKER_GONE)
         r = cache_write(e->cache, CACHE_FROM_SERVER, CACHE_NOW, remove_row, &id) < 0 ? WORKER_LOCAL
                                                                                      : WORKER_DONE;
+    if (r == WORKER_DONE)
+        engine_hint(e, HINT_BOXES); /* one of the same name may wait for this */
     return r == WORKER_REFUSED ? WORKER_DONE : r;
 }
 

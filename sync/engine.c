@@ -22,6 +22,8 @@
 
 #define RETRY_FIRST_MS 500
 #define RETRY_LAST_MS 60000
+#define BURST_FIRST_MS 40
+#define BURST_LAST_MS 400
 
 /* ---- hints ---- */
 
@@ -47,6 +49,22 @@ enum worker_speed engine_speed(struct engine *e)
     enum worker_speed speed = e->status.session.speed;
     pthread_mutex_unlock(&e->lock);
     return speed;
+}
+
+void engine_look_again(struct engine *e, int64_t ms)
+{
+    int64_t at = clock_boot_ms() + ms;
+    if (!e->quiet_at_ms || at < e->quiet_at_ms)
+        e->quiet_at_ms = at;
+}
+
+bool engine_try_create(struct engine *e, const struct worker_error *error)
+{
+    if (!error->try_create || e->tried_create >= 3)
+        return false;
+    e->tried_create++;
+    engine_hint(e, HINT_BOXES);
+    return true;
 }
 
 static void on_commit(void *arg, const struct cache_event *events, size_t n)
@@ -233,26 +251,49 @@ static int64_t next_due(struct engine *e)
     return due;
 }
 
+static struct timespec monotonic_in(int64_t ms)
+{
+    struct timespec at;
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    at.tv_sec += ms / 1000;
+    at.tv_nsec += ms % 1000 * 1000000;
+    if (at.tv_nsec >= 1000000000) {
+        at.tv_sec++;
+        at.tv_nsec -= 1000000000;
+    }
+    return at;
+}
+
+/* One change is sent at once. But when more came while the last one was being sent, a program is at work on
+ * many messages, and waiting a moment for the rest of them makes few commands of many (case 37). Called with
+ * the lock held. */
+static void wait_for_burst(struct engine *e)
+{
+    if (!(e->hints & HINT_LOCAL)) {
+        e->burst_ms = 0;
+        return;
+    }
+    e->burst_ms = e->burst_ms ? 2 * e->burst_ms : BURST_FIRST_MS;
+    if (e->burst_ms > BURST_LAST_MS)
+        e->burst_ms = BURST_LAST_MS;
+    struct timespec until = monotonic_in(e->burst_ms);
+    int r = 0;
+    while (!e->stop && !(e->hints & (HINT_ASKED | HINT_WANT)) && r == 0)
+        r = pthread_cond_timedwait(&e->wake, &e->lock, &until);
+}
+
 /* Waits for a hint or the time; returns the hints, and which rounds were asked for so far. */
 static unsigned wait_for_hints(struct engine *e, uint64_t *ret_asked)
 {
     pthread_mutex_lock(&e->lock);
+    wait_for_burst(e);
     while (!e->stop && !e->hints) {
         int64_t left = next_due(e) - clock_boot_ms();
-        struct timespec at;
         if (left <= 0)
             break;
         /* Never longer than five seconds at once: the clock of the wait stands still while the machine is
          * suspended. */
-        if (left > 5000)
-            left = 5000;
-        clock_gettime(CLOCK_MONOTONIC, &at);
-        at.tv_sec += left / 1000;
-        at.tv_nsec += left % 1000 * 1000000;
-        if (at.tv_nsec >= 1000000000) {
-            at.tv_sec++;
-            at.tv_nsec -= 1000000000;
-        }
+        struct timespec at = monotonic_in(left < 5000 ? left : 5000);
         pthread_cond_timedwait(&e->wake, &e->lock, &at);
     }
     unsigned hints = e->hints;
@@ -437,16 +478,9 @@ void engine_free(struct engine *e)
 
 int engine_sync(struct engine *e, int timeout_ms)
 {
-    struct timespec until;
+    struct timespec until = monotonic_in(timeout_ms > 0 ? timeout_ms : 0);
     int r = 0;
 
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += timeout_ms / 1000;
-    until.tv_nsec += timeout_ms % 1000 * 1000000L;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
     pthread_mutex_lock(&e->lock);
     uint64_t mine = ++e->asked;
     e->hints |= HINT_FULL | HINT_ASKED;

@@ -47,6 +47,8 @@ struct engine {
     bool open; /* the session is up, and pending work was settled in it */
     int64_t poll_at_ms, retry_at_ms, quiet_at_ms, tend_at_ms; /* CLOCK_BOOTTIME */
     unsigned failures;                                        /* connections that failed in a row */
+    unsigned burst_ms;     /* changes came while the last round ran: the next one waits so long for more */
+    unsigned tried_create; /* times since something was sent with success */
     char delimiter;
 
     pthread_mutex_t lock;  /* a leaf; protects what follows */
@@ -70,6 +72,11 @@ void engine_hint(struct engine *e, unsigned hints);
 bool engine_stopping(struct engine *e);
 enum worker_speed engine_speed(struct engine *e);
 void engine_doing(struct engine *e, const struct mailbox *box, const char *what);
+/* The engine thread: the next round at the latest in so many milliseconds. */
+void engine_look_again(struct engine *e, int64_t ms);
+/* The mailbox is not there, says the server: true when its tree is looked at again for that. Not for ever:
+ * false when that has not helped. */
+bool engine_try_create(struct engine *e, const struct worker_error *error);
 /* Did this result end the session? */
 static inline bool engine_session_ended(enum worker_result r)
 {

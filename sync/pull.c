@@ -203,7 +203,10 @@ static int put_token(cache_tx *tx, struct pull *p)
     if (!p->scan.nothing) {
         m.permanent = p->box.permanent;
         m.keywords_allowed = p->scan.keywords_allowed;
-        m.attributes = p->box.attributes;
+        if (m.attributes != p->box.attributes) { /* read-only, or not any more (case 92) */
+            m.attributes = p->box.attributes;
+            return mailbox_put(tx, &m);
+        }
     }
     return mailbox_put_token(tx, &m);
 }

@@ -17,11 +17,13 @@
 #include "private.h"
 
 #define PUSH_BATCH 5000
+#define PUSH_TRASH ((enum worker_verb)100) /* a removal that is a move to the trash */
 
 struct item {
     struct message m;
     struct base_state base;
     bool has_base;
+    struct base_state source; /* what is copied or moved on the server */
     struct mailbox *box;
     flags_t agreed;
 };
@@ -90,8 +92,11 @@ static struct mailbox *box_of(struct push *p, int64_t id)
 static bool is_parked(struct push *p, const struct message *m)
 {
     struct failure f;
-    int64_t now = clock_now_ns() / 1000000000;
-    return failure_get(p->rd, m->id, 0, &f) == 0 && (f.retry_s == 0 || f.retry_s > now);
+    int64_t now_s = clock_now_ns() / 1000000000;
+    if (failure_get(p->rd, m->id, 0, &f) < 0 || f.retry_s <= now_s)
+        return false;
+    engine_look_again(p->e, (f.retry_s - now_s) * 1000);
+    return true;
 }
 
 /* Mail that takes this one's place is not on the server yet (cases 12 and 50). */
@@ -110,9 +115,7 @@ static bool is_quiet(struct push *p, const struct message *m, int64_t quiet_ms)
     int64_t left = m->changed_ms + quiet_ms - clock_now_ns() / 1000000;
     if (left <= 0 || left > quiet_ms)
         return true;
-    int64_t at = clock_boot_ms() + left;
-    if (!p->e->quiet_at_ms || at < p->e->quiet_at_ms)
-        p->e->quiet_at_ms = at;
+    engine_look_again(p->e, left);
     return false;
 }
 
@@ -199,6 +202,25 @@ static struct mailbox *trash_for(struct push *p, const struct mailbox *box)
     return id ? box_of(p, id) : NULL;
 }
 
+/* The same octets and date are on the server already, under another address: they need not be sent (case 21).
+ */
+static struct mailbox *copy_source(struct push *p, struct item *it)
+{
+    struct message same;
+    if (message_find_hash(p->rd, it->m.hash, &same) < 0 || same.id == it->m.id || same.date_s != it->m.date_s)
+        return NULL;
+    if (base_of_message(p->rd, same.id, &it->source) < 0)
+        return NULL;
+    struct mailbox *box = box_of(p, it->source.mailbox);
+    bool usable = box && box->on_server && !box->removed && box->uidvalidity;
+    for (size_t i = 0; usable && i < p->n_group;
+         i++) /* one copy of a source a command: COPYUID is a list of pairs */
+        if (p->group[i].verb == WORKER_COPY && p->group[i].box == box && p->group[i].target == it->box &&
+            uidset_has(&p->group[i].uids, it->source.uid))
+            usable = false;
+    return usable ? box : NULL;
+}
+
 static int join_op(struct push *p, const struct brain_op *op)
 {
     struct item *it = &p->item[op->message];
@@ -215,13 +237,17 @@ static int join_op(struct push *p, const struct brain_op *op)
     case BRAIN_MOVE:
         if (!it->box->uidvalidity)
             return 0;
+        it->source = it->base;
         return join(group_for(p, WORKER_MOVE, at, it->box, 0, 0), op->message, it->base.uid);
     case BRAIN_REMOVE: {
         struct mailbox *trash = trash_for(p, at);
-        return join(group_for(p, trash ? WORKER_COPY : WORKER_EXPUNGE, at, trash, 0, 0), op->message,
+        return join(group_for(p, trash ? PUSH_TRASH : WORKER_EXPUNGE, at, trash, 0, 0), op->message,
                     it->base.uid);
     }
     case BRAIN_COPY:
+        at = copy_source(p, it);
+        if (at)
+            return join(group_for(p, WORKER_COPY, at, it->box, 0, 0), op->message, it->source.uid);
         return join(group_for(p, WORKER_APPEND, it->box, NULL, 0, 0), op->message, 0);
     case BRAIN_AGREE:
     case BRAIN_FORGET:
@@ -283,19 +309,24 @@ static int removal_done(cache_tx *tx, void *arg)
     return r;
 }
 
+static enum pending_kind kind_of(enum worker_verb verb)
+{
+    return verb == WORKER_APPEND ? PENDING_APPEND : verb == WORKER_COPY ? PENDING_COPY : PENDING_MOVE;
+}
+
 static int announce(cache_tx *tx, void *arg)
 {
     struct push *p = arg;
     int r = 0;
     for (size_t i = 0; i < p->now->n && r == 0; i++) {
         const struct item *it = &p->item[p->now->item[i]];
-        struct pending row = {.kind = p->now->verb == WORKER_APPEND ? PENDING_APPEND : PENDING_MOVE,
+        struct pending row = {.kind = kind_of(p->now->verb),
                               .message = it->m.id,
                               .mailbox = it->box->id,
                               .uidvalidity = it->box->uidvalidity,
                               .uidnext = it->box->uidnext,
-                              .source = it->has_base ? it->base.mailbox : 0,
-                              .source_uid = it->base.uid,
+                              .source = it->source.mailbox,
+                              .source_uid = it->source.uid,
                               .wire_size = it->m.wire_size,
                               .message_id = it->m.message_id,
                               .date_s = it->m.date_s,
@@ -322,6 +353,13 @@ static uint32_t copied_as(const struct worker_outcome *o, uint32_t source)
     return 0;
 }
 
+/* And so is what was announced handed on by an edit. */
+static bool still_announced(cache_tx *tx, const struct item *it)
+{
+    struct pending row;
+    return pending_of_message(cache_tx_rd(tx), it->m.id, &row) == 0 && (!it->has_base || still_there(tx, it));
+}
+
 static int move_done(cache_tx *tx, void *arg)
 {
     struct moved *moved = arg;
@@ -330,13 +368,29 @@ static int move_done(cache_tx *tx, void *arg)
     for (size_t i = 0; i < p->now->n && r == 0; i++) {
         const struct item *it = &p->item[p->now->item[i]];
         struct brain_append expected = {.uidvalidity = it->box->uidvalidity, .uidnext = it->box->uidnext};
-        uint32_t uid = copied_as(moved->outcome, it->base.uid);
-        if (!brain_append_uid_credible(&expected, moved->outcome->uidvalidity, uid) || !still_there(tx, it))
+        uint32_t uid = copied_as(moved->outcome, it->source.uid);
+        if (!brain_append_uid_credible(&expected, moved->outcome->uidvalidity, uid) ||
+            !still_announced(tx, it))
             continue; /* looked for in the target (case 49) */
         moved->known++;
-        r = append_confirm(tx, it->m.id, it->box->id, uid, it->base.flags);
-        if (r == 0 && moved->outcome->moved)
+        r = append_confirm(tx, it->m.id, it->box->id, uid, it->source.flags);
+        if (r == 0 && (moved->outcome->moved || p->now->verb == WORKER_COPY))
             r = pending_forget(tx, it->m.id);
+    }
+    return r;
+}
+
+/* The move was one command, but under which UID the message is now was not said (case 49): it is looked for
+ * as a copy is, for nothing is left to be cleared at its source. */
+static int source_is_clear(cache_tx *tx, void *arg)
+{
+    struct push *p = arg;
+    int r = 0;
+    for (size_t i = 0; i < p->now->n && r == 0; i++) {
+        struct pending row;
+        r = pending_of_message(cache_tx_rd(tx), p->item[p->now->item[i]].m.id, &row);
+        row.kind = PENDING_COPY;
+        r = r == 0 ? pending_put(tx, &row) : r == -ENOENT ? 0 : r;
     }
     return r;
 }
@@ -368,6 +422,7 @@ static enum worker_result apply(struct push *p, struct group *g, enum worker_ver
 static enum worker_result write_done(struct push *p, int (*done)(cache_tx *, void *))
 {
     p->progress = true;
+    p->e->tried_create = 0;
     return cache_write(p->e->cache, CACHE_FROM_SERVER, CACHE_SOON, done, p) < 0 ? WORKER_LOCAL : WORKER_DONE;
 }
 
@@ -387,7 +442,7 @@ static enum worker_result push_removals(struct push *p, struct group *g)
     struct worker_error error = {0};
     enum worker_result r = WORKER_DONE;
 
-    if (g->verb == WORKER_COPY) { /* to the trash */
+    if (g->verb == PUSH_TRASH) {
         r = apply(p, g, WORKER_MOVE, &outcome, &error);
         uidset_finish(&outcome.source);
         uidset_finish(&outcome.target);
@@ -400,23 +455,28 @@ static enum worker_result push_removals(struct push *p, struct group *g)
     return r == WORKER_DONE ? write_done(p, removal_done) : r;
 }
 
-static enum worker_result push_moves(struct push *p, struct group *g)
+/* Moves and copies: the server makes a message in the target. */
+static enum worker_result push_filing(struct push *p, struct group *g)
 {
     struct worker_outcome outcome = {0};
     struct worker_error error = {0};
 
     if (cache_write(p->e->cache, CACHE_FROM_SERVER, CACHE_NOW, announce, p) < 0)
         return WORKER_LOCAL;
-    enum worker_result r = apply(p, g, WORKER_MOVE, &outcome, &error);
+    enum worker_result r = apply(p, g, g->verb, &outcome, &error);
     struct moved moved = {.p = p, .outcome = &outcome};
     if (r == WORKER_DONE && cache_write(p->e->cache, CACHE_FROM_SERVER, CACHE_NOW, move_done, &moved) < 0)
         r = WORKER_LOCAL;
-    bool settle = r == WORKER_DONE && (!outcome.moved || moved.known < g->n);
+    bool clear_source = g->verb == WORKER_MOVE && !outcome.moved;
+    bool settle = r == WORKER_DONE && (clear_source || moved.known < g->n);
+    if (settle && outcome.moved &&
+        cache_write(p->e->cache, CACHE_FROM_SERVER, CACHE_NOW, source_is_clear, p) < 0)
+        r = WORKER_LOCAL;
     uidset_finish(&outcome.source);
     uidset_finish(&outcome.target);
     p->progress = p->progress || r == WORKER_DONE;
-    if (r == WORKER_REFUSED)
-        refused(p, g, "move", &error);
+    if (r == WORKER_REFUSED && !engine_try_create(p->e, &error))
+        refused(p, g, g->verb == WORKER_MOVE ? "move" : "copy", &error);
     if (settle || r == WORKER_REFUSED || r == WORKER_GONE) {
         enum worker_result settled = append_settle_all(p->e);
         return settled == WORKER_DONE ? r : settled;
@@ -445,7 +505,8 @@ static enum worker_result push_group(struct push *p, struct group *g)
     p->now = g;
     switch (g->verb) {
     case WORKER_MOVE:
-        return push_moves(p, g);
+    case WORKER_COPY:
+        return push_filing(p, g);
     case WORKER_STORE:
         return push_flags(p, g);
     case WORKER_APPEND:
@@ -485,8 +546,8 @@ static int clean_rest(cache_tx *tx, void *arg)
 
 static enum worker_result push_batch(struct push *p, const int64_t *id, size_t n)
 {
-    static const enum worker_verb order[] = {WORKER_MOVE, WORKER_STORE, WORKER_APPEND, WORKER_EXPUNGE,
-                                             WORKER_COPY};
+    static const enum worker_verb order[] = {WORKER_MOVE,   WORKER_STORE,   WORKER_COPY,
+                                             WORKER_APPEND, WORKER_EXPUNGE, PUSH_TRASH};
     struct brain_message *in = arena_alloc(&p->arena, n, sizeof *in);
     struct brain_policy policy = {0};
     enum worker_result r = WORKER_DONE;
