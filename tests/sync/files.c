@@ -448,8 +448,13 @@ unsigned file_count(struct rig *r, const char *box)
     return s.all;
 }
 
-void file_assert_content(struct rig *r, int64_t id, const char *text)
+bool file_has_content(struct rig *r, int64_t id, const char *text)
 {
     struct message m = file_row(r, id);
-    assert_true(has_content(r, &m, text));
+    return has_content(r, &m, text);
+}
+
+void file_assert_content(struct rig *r, int64_t id, const char *text)
+{
+    assert_true(file_has_content(r, id, text));
 }

@@ -351,7 +351,7 @@ static void compare(struct comparison *c)
     }
 }
 
-void rig_check(struct rig *r)
+char *rig_differences(struct rig *r)
 {
     struct comparison c = {.rig = r};
     cache_rd *rd = cache_reader(r->cache);
@@ -364,9 +364,14 @@ void rig_check(struct rig *r)
     compare(&c);
     free_lines(&c.server);
     free_lines(&c.here);
-    if (c.wrong.length)
-        fail_msg("the sides do not agree:\n%s", c.wrong.data);
-    buf_finish(&c.wrong);
+    return c.wrong.length ? buf_take(&c.wrong) : NULL;
+}
+
+void rig_check(struct rig *r)
+{
+    char *wrong = rig_differences(r);
+    if (wrong)
+        fail_msg("the sides do not agree:\n%s", wrong);
 }
 
 /* ---- quiet points ---- */

@@ -51,6 +51,7 @@ bool rig_settles(struct rig *r, int seconds); /* syncs only */
 /* Is everything in place: the same mail, flags and mailboxes on both sides, bodies on disk, bases right,
  * nothing pending, nothing dirty? */
 void rig_check(struct rig *r);
+char *rig_differences(struct rig *r); /* the same in words, the caller's; NULL: none */
 /* After rig_agree: another round changes and fetches nothing, and the one after it only reads the tree. For
  * servers that list their numbers. */
 void rig_check_quiet(struct rig *r);
@@ -93,5 +94,6 @@ struct message file_row(struct rig *r, int64_t id);
  */
 int64_t file_find(struct rig *r, const char *box, const char *text);
 unsigned file_count(struct rig *r, const char *box);
+bool file_has_content(struct rig *r, int64_t id, const char *text);
 void file_assert_content(struct rig *r, int64_t id, const char *text);
 flags_t file_keyword(struct rig *r, const char *name);
