@@ -105,5 +105,8 @@ int message_each_unsettled(cache_rd *rd, int (*each)(void *arg, const struct mes
 bool message_append_waits(cache_rd *rd, int64_t message_id, int64_t other_than);
 /* Some PRESENT row with this content, for pairing and for finding bodies: -ENOENT. */
 int message_find_hash(cache_rd *rd, const uint8_t hash[32], struct message *ret);
+/* All rows, in any state, whose Message-ID has this hash (not 0), in order of id. */
+int message_each_by_message_id(cache_rd *rd, int64_t message_id,
+                               int (*each)(void *arg, const struct message *m), void *arg);
 /* GONE rows, latest first. */
 int message_each_gone(cache_rd *rd, int (*each)(void *arg, const struct message *m), void *arg);

@@ -96,6 +96,18 @@ int message_find_hash(cache_rd *rd, const uint8_t hash[32], struct message *ret)
     return message_row(s, ret);
 }
 
+int message_each_by_message_id(cache_rd *rd, int64_t message_id,
+                               int (*each)(void *arg, const struct message *m), void *arg)
+{
+    /* The index is a partial one: SQLite must be told that the parameter is not 0. */
+    static const char sql[] =
+        "SELECT " MESSAGE_COLUMNS " FROM message WHERE message_id = ? AND message_id <> 0"
+        " ORDER BY id";
+    CLEANUP(statement_end) struct statement *s = statement_begin(rd, sql);
+    put_int(s, message_id);
+    return message_rows(s, each, arg);
+}
+
 int message_each_gone(cache_rd *rd, int (*each)(void *arg, const struct message *m), void *arg)
 {
     static const char sql[] = "SELECT " MESSAGE_COLUMNS " FROM message WHERE state = 3"

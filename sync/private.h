@@ -50,6 +50,7 @@ struct engine {
     unsigned burst_ms;     /* changes came while the last round ran: the next one waits so long for more */
     unsigned tried_create; /* times since something was sent with success */
     char delimiter;
+    bool saw_removals; /* by a scan of this round */
 
     pthread_mutex_t lock;  /* a leaf; protects what follows */
     pthread_cond_t wake;   /* the engine thread waits here */
@@ -118,6 +119,14 @@ enum worker_result pull_mailbox(struct engine *e, int64_t mailbox, enum worker_d
 
 /* repair.c: UIDVALIDITY changed or the database is not to be trusted (cases 70, 73) */
 enum worker_result repair_mailbox(struct engine *e, struct mailbox *box, bool union_only);
+
+/* follow.c: case 43 and its kin. 1: the row was found, 0: there is none, -errno. */
+struct cache_worker_news;
+int follow_arrival(cache_tx *tx, int64_t mailbox, const struct cache_worker_news *news, struct message *ret);
+int follow_departure(cache_tx *tx, struct message *m, const struct base_state *base);
+/* Is a row that waits to be appended, or may it be, one that came from the server meanwhile? Then it is not
+ * sent. */
+bool follow_twin(struct engine *e, const struct message *m);
 
 /* push.c */
 enum worker_result push_run(struct engine *e);

@@ -118,7 +118,8 @@ static int look_up(cache_tx *tx, const struct pull *p, const struct change *c, s
     else if (r == -ENOENT) {
         struct base_state source = {.mailbox = p->box.id, .uid = c->uid};
         row->skip = !c->present || pending_each(rd, 0, is_source, &source) > 0;
-        return 0;
+        r = row->skip ? 0 : follow_arrival(tx, p->box.id, &c->news, &row->m);
+        return r < 0 ? r : 0;
     }
     return r == -ENOENT ? 0 : r;
 }
@@ -165,6 +166,13 @@ static int apply_batch(cache_tx *tx, struct pull *p, struct row *rows, struct ar
         int r = look_up(tx, p, &p->change[p->from + i], &rows[i]);
         if (r < 0)
             return r;
+        if (rows[i].has_base && !p->change[p->from + i].present) {
+            p->e->saw_removals = true;
+            r = follow_departure(tx, &rows[i].m, &rows[i].base);
+            if (r < 0)
+                return r;
+            rows[i].skip = rows[i].skip || r == 1;
+        }
         if (!rows[i].skip)
             fill(p, &p->change[p->from + i], &rows[i], &in[used]);
         if (!rows[i].skip)

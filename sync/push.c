@@ -145,7 +145,7 @@ static bool take(struct push *p, int64_t id, struct item *it)
     if (!it->box->on_server || !it->box->uidvalidity)
         return false;
     if (!it->has_base)
-        return is_quiet(p, &it->m, ENGINE_QUIET_MS);
+        return is_quiet(p, &it->m, ENGINE_QUIET_MS) && !follow_twin(p->e, &it->m);
     return it->base.mailbox == it->m.mailbox || is_quiet(p, &it->m, ENGINE_MOVE_QUIET_MS);
 }
 

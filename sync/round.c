@@ -140,18 +140,30 @@ static bool ends_round(struct engine *e, enum worker_result r)
     return engine_session_ended(r) || r == WORKER_LOCAL || engine_stopping(e);
 }
 
+/* Bodies come after all scans: what looks new in one mailbox may have left another one (case 43), and is here
+ * already. But on a first sync, when nothing can have moved, people should not wait for the last mailbox. */
 static enum worker_result scan_all(struct engine *e, struct list *scan, bool *ret_complete)
 {
     *ret_complete = true;
     for (size_t i = 0; i < scan->n; i++) {
+        struct mailbox box;
+        bool first = mailbox_get(cache_reader(e->cache), scan->id[i], &box) == 0 && !box.uidvalidity;
         enum worker_result r = pull_mailbox(e, scan->id[i], WORKER_CHANGES);
-        if (r == WORKER_DONE)
+        if (r == WORKER_DONE && first)
             r = fetch_at_once(e, scan->id[i]);
         if (ends_round(e, r))
             return r == WORKER_DONE ? WORKER_CANCELLED : r;
         *ret_complete = *ret_complete && r == WORKER_DONE;
     }
     return WORKER_DONE;
+}
+
+static enum worker_result fetch_all(struct engine *e, const struct list *scan)
+{
+    enum worker_result r = WORKER_DONE;
+    for (size_t i = 0; i < scan->n && !ends_round(e, r); i++)
+        r = fetch_at_once(e, scan->id[i]);
+    return ends_round(e, r) ? r : WORKER_DONE;
 }
 
 /* With no fetchers of its own (connections = 1 or 2) the engine's session brings the bodies too, a batch a
@@ -167,25 +179,48 @@ static enum worker_result fetch_alone(struct engine *e)
     return r;
 }
 
+static enum worker_result add_inbox(struct engine *e, struct list *scan)
+{
+    struct mailbox inbox;
+    if (mailbox_find(cache_reader(e->cache), 0, "INBOX", &inbox) < 0)
+        return WORKER_DONE;
+    for (size_t i = 0; i < scan->n; i++)
+        if (scan->id[i] == inbox.id)
+            return WORKER_DONE;
+    return add_to(scan, inbox.id) < 0 ? WORKER_LOCAL : WORKER_DONE;
+}
+
+/* What the server has to tell. Mail that left the inbox may have been filed: the other mailboxes are looked
+ * at then, too. */
+static enum worker_result look_there(struct engine *e, unsigned hints, struct list *scan, bool *ret_complete)
+{
+    bool tree = hints & (HINT_FULL | HINT_BOXES);
+    enum worker_result r = WORKER_DONE;
+
+    e->saw_removals = false;
+    if (tree)
+        r = merge_tree(e, scan);
+    if (r == WORKER_DONE && (hints & HINT_PUSH))
+        r = add_inbox(e, scan);
+    if (r == WORKER_DONE)
+        r = scan_all(e, scan, ret_complete);
+    if (r == WORKER_DONE && e->saw_removals && !tree) {
+        bool complete;
+        r = merge_tree(e, scan);
+        if (r == WORKER_DONE)
+            r = scan_all(e, scan, &complete);
+    }
+    return r;
+}
+
 enum worker_result round_run(struct engine *e, unsigned hints)
 {
     struct list scan = {0};
-    struct mailbox inbox;
     bool tree = hints & (HINT_FULL | HINT_BOXES), complete = true;
-    enum worker_result r = WORKER_DONE;
+    enum worker_result r = look_there(e, hints, &scan, &complete);
 
-    if (tree)
-        r = merge_tree(e, &scan);
-    if (r == WORKER_DONE && (hints & HINT_PUSH) &&
-        mailbox_find(cache_reader(e->cache), 0, "INBOX", &inbox) == 0) {
-        bool listed = false;
-        for (size_t i = 0; i < scan.n; i++)
-            listed = listed || scan.id[i] == inbox.id;
-        if (!listed && add_to(&scan, inbox.id) < 0)
-            r = WORKER_LOCAL;
-    }
     if (r == WORKER_DONE)
-        r = scan_all(e, &scan, &complete);
+        r = fetch_all(e, &scan);
     if (r == WORKER_DONE && (hints & HINT_FULL) && complete &&
         cache_meta_get(cache_reader(e->cache), "union", 0))
         cache_write(e->cache, CACHE_FROM_SERVER, CACHE_NOW, clear_union, NULL);

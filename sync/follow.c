@@ -1,0 +1,175 @@
+/*
+ * Mail that another client files: recognised, so that it keeps its row, and with it inode, name and body
+ * (case 43).
+ *
+ * A move on the server looks like a removal here and an arrival there, seen in either order, for mailboxes
+ * are scanned one after the other. It is the same message when Message-ID, size and INTERNALDATE agree and no
+ * other row answers to them:
+ *
+ *   removal first   its row is GONE, without a base and with nothing left to send. The arrival brings it back
+ * in its new place. arrival first   a second row was made. When the removal is seen, the first row takes the
+ * place and the address of the second one, which is forgotten.
+ *
+ * If the row had been moved here too, meanwhile, the server's place wins (case 44), and the same place is no
+ * conflict (case 45).
+ *
+ * A message that waits to be appended may have come into its mailbox from elsewhere, as a server's own copy
+ * of what a program filed (case 22): when the content is the same, octet for octet, it is that one.
+ */
+#include <errno.h>
+#include <string.h>
+#include "log.h"
+#include "private.h"
+
+struct look {
+    cache_rd *rd;
+    const struct message *like; /* the row that a partner is looked for, or what is known of an arrival */
+    struct message found;
+    unsigned n;
+};
+
+static bool alike(const struct message *a, const struct message *b)
+{
+    return a->id != b->id && a->wire_size == b->wire_size && a->date_s == b->date_s && a->date_s;
+}
+
+static bool has_address(cache_rd *rd, int64_t id)
+{
+    struct base_state base;
+    struct pending pending;
+    return base_of_message(rd, id, &base) == 0 || pending_of_message(rd, id, &pending) == 0;
+}
+
+static int take_if(struct look *l, const struct message *m, bool fits)
+{
+    if (!fits)
+        return 0;
+    l->found = *m;
+    return ++l->n > 1; /* two are no sign */
+}
+
+/* Was this row's message removed from another place? */
+static int is_departed(void *arg, const struct message *m)
+{
+    struct look *l = arg;
+    bool gone = m->state == MESSAGE_GONE && !m->dirty && !m->after;
+    bool unsent = m->state == MESSAGE_PRESENT && m->dirty && cache_worker_is_mail(m);
+    return take_if(l, m, m->has_hash && (gone || unsent) && alike(m, l->like) && !has_address(l->rd, m->id));
+}
+
+int follow_arrival(cache_tx *tx, int64_t mailbox, const struct cache_worker_news *news, struct message *ret)
+{
+    struct message like = {.wire_size = news->size, .date_s = news->date_s};
+    struct look l = {.rd = cache_tx_rd(tx), .like = &like};
+
+    if (!news->message_id)
+        return 0;
+    int r = message_each_by_message_id(l.rd, news->message_id, is_departed, &l);
+    if (r < 0 || l.n != 1)
+        return r < 0 ? r : 0;
+    /* One that waits to be sent to this very mailbox is compared by content before it is believed: see
+     * find_pairs. */
+    if (l.found.state == MESSAGE_PRESENT && l.found.mailbox == mailbox)
+        return 0;
+    log_info("case 43: row %lld is in mailbox %lld now", (long long)l.found.id, (long long)mailbox);
+    l.found.state = MESSAGE_PRESENT;
+    l.found.mailbox = mailbox;
+    if (l.found.sub == SUB_TMP)
+        l.found.sub = SUB_CUR;
+    l.found.gone_at = 0;
+    r = message_put(tx, &l.found);
+    if (r == 0)
+        r = message_set_flags(tx, &l.found, news->flags);
+    if (r < 0)
+        return r;
+    *ret = l.found;
+    return 1;
+}
+
+/* Is this row, which has an address, the one that a departed message has become? */
+static int is_arrived(void *arg, const struct message *m)
+{
+    struct look *l = arg;
+    struct base_state base;
+    bool fits = m->state <= MESSAGE_PRESENT && !m->dirty && alike(m, l->like) &&
+                base_of_message(l->rd, m->id, &base) == 0 && m->id > l->like->id;
+    return take_if(l, m, fits);
+}
+
+/* Row m takes over the address and the place of row `other`, which is forgotten. */
+static int take_over(cache_tx *tx, struct message *m, const struct message *other, flags_t base_flags,
+                     bool has_base)
+{
+    struct base_state address;
+    int r = base_of_message(cache_tx_rd(tx), other->id, &address);
+    flags_t merged = has_base ? flags_merge(base_flags, m->flags, address.flags)
+                              : ((m->flags | address.flags) & ~FLAG_DELETED) | (m->flags & address.flags);
+    if (r == 0)
+        r = base_forget(tx, other->id);
+    if (r == 0)
+        r = message_forget(tx, other->id);
+    if (r < 0)
+        return r;
+    m->mailbox = other->mailbox;
+    r = message_put(tx, m);
+    if (r == 0)
+        r = message_set_flags(tx, m, merged);
+    address.message = m->id;
+    return r < 0 ? r : cache_worker_agree(tx, m->id, &address);
+}
+
+int follow_departure(cache_tx *tx, struct message *m, const struct base_state *base)
+{
+    struct look l = {.rd = cache_tx_rd(tx), .like = m};
+
+    if (m->state != MESSAGE_PRESENT || !m->message_id || !cache_worker_is_mail(m))
+        return 0;
+    int r = message_each_by_message_id(l.rd, m->message_id, is_arrived, &l);
+    if (r < 0 || l.n != 1)
+        return r < 0 ? r : 0;
+    log_info("case %d: row %lld is in mailbox %lld now", m->mailbox == base->mailbox ? 43 : 44,
+             (long long)m->id, (long long)l.found.mailbox);
+    r = take_over(tx, m, &l.found, base->flags, true);
+    return r < 0 ? r : 1;
+}
+
+/* Came into the same mailbox after this row was made here. */
+static int is_twin(void *arg, const struct message *m)
+{
+    struct look *l = arg;
+    struct base_state base;
+    bool content = m->state == MESSAGE_WANTED
+                       ? m->wire_size == l->like->wire_size
+                       : m->has_hash && memcmp(m->hash, l->like->hash, sizeof m->hash) == 0;
+    bool fits = m->id > l->like->id && m->mailbox == l->like->mailbox && m->state <= MESSAGE_PRESENT &&
+                !m->dirty && content && base_of_message(l->rd, m->id, &base) == 0;
+    return take_if(l, m, fits);
+}
+
+static int merge_twin(cache_tx *tx, void *arg)
+{
+    struct message m;
+    struct look l = {.rd = cache_tx_rd(tx), .like = &m};
+    int r = message_get(l.rd, *(int64_t *)arg, &m);
+    if (r == 0 && (m.state != MESSAGE_PRESENT || has_address(l.rd, m.id)))
+        return 0;
+    if (r == 0)
+        r = message_each_by_message_id(l.rd, m.message_id, is_twin, &l);
+    if (r < 0 || l.n == 0 || l.found.state != MESSAGE_PRESENT)
+        return r < 0 ? r : 0;
+    log_info("case 22: row %lld is what came as row %lld", (long long)m.id, (long long)l.found.id);
+    return take_over(tx, &m, &l.found, 0, false);
+}
+
+bool follow_twin(struct engine *e, const struct message *m)
+{
+    struct look l = {.rd = cache_reader(e->cache), .like = m};
+    int64_t id = m->id;
+
+    if (!m->message_id || message_each_by_message_id(l.rd, m->message_id, is_twin, &l) < 0 || l.n == 0)
+        return false;
+    if (l.found.state == MESSAGE_PRESENT &&
+        cache_write(e->cache, CACHE_FROM_SERVER, CACHE_SOON, merge_twin, &id) < 0)
+        log_warning("row %lld could not be paired", (long long)id);
+    return true; /* merged, or to be compared when the other body is here */
+}
