@@ -377,7 +377,7 @@ void *fetch_main(void *arg)
 {
     struct engine *e = arg;
     struct worker *w = e->new_worker(e->new_worker_arg);
-    bool idle = false;
+    bool idle = false, broken = false;
     uint64_t news = 0;
 
     if (!w || !engine_register(e, w))
@@ -387,8 +387,13 @@ void *fetch_main(void *arg)
         enum worker_result r = fetch_some(e, w, 0, &any);
         idle = !any || r == WORKER_LOCAL;
         if (engine_session_ended(r)) {
+            /* A session that was idle for long may have been ended by the server: that is known only now, and
+             * one more try at once is due. */
+            idle = broken;
+            broken = true;
             w->ops->reset(w);
-            idle = true;
+        } else {
+            broken = false;
         }
         if (any || engine_session_ended(r))
             engine_hint(e, HINT_FETCHED);

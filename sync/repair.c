@@ -92,10 +92,9 @@ static int add_arriving(void *arg, const struct pending *pending)
     struct repair *p = arg;
     struct message m;
     struct base_state base;
-    if (pending->kind != PENDING_MOVE)
+    /* What has arrived is in the list, and so is what was never anywhere. */
+    if (base_of_message(p->rd, pending->message, &base) < 0 || base.mailbox == p->box.id)
         return 0;
-    if (base_of_message(p->rd, pending->message, &base) == 0 && base.mailbox == p->box.id)
-        return 0; /* it has arrived, and is in the list */
     int r = message_get(p->rd, pending->message, &m);
     if (r == 0)
         r = add_row(p, &m, NULL);
@@ -139,6 +138,7 @@ static int collect(struct repair *p, struct arena *arena)
 static int put_pair(cache_tx *tx, struct repair *p, const struct brain_pair *pair)
 {
     const struct worker_message *s = &p->scan.message[pair->right];
+    struct pending pending;
     struct message m;
     int r = message_get(cache_tx_rd(tx), p->left[pair->left].key, &m);
     if (r < 0)
@@ -156,7 +156,9 @@ static int put_pair(cache_tx *tx, struct repair *p, const struct brain_pair *pai
     if (r < 0)
         return r;
     /* The source of a move is still to be cleared: see finish_move. */
-    r = p->arriving[pair->left] ? 0 : pending_forget(tx, m.id);
+    bool to_clear = p->arriving[pair->left] && pending_of_message(cache_tx_rd(tx), m.id, &pending) == 0 &&
+                    pending.kind == PENDING_MOVE;
+    r = to_clear ? 0 : pending_forget(tx, m.id);
     if (r < 0 && r != -ENOENT)
         return r;
     return cache_worker_agree(

@@ -198,7 +198,9 @@ static enum worker_result look_there(struct engine *e, unsigned hints, struct li
     enum worker_result r = WORKER_DONE;
 
     e->saw_removals = false;
-    if (tree)
+    if (hints & HINT_FULL)
+        r = append_settle_all(e); /* what could not be settled when the session began */
+    if (tree && r == WORKER_DONE)
         r = merge_tree(e, scan);
     if (r == WORKER_DONE && (hints & HINT_PUSH))
         r = add_inbox(e, scan);
