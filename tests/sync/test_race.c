@@ -243,6 +243,55 @@ static void renumbered_while_the_outcome_is_unknown(void **state)
     check_rest(r, 0);
 }
 
+static void renumber_archive(void *arg)
+{
+    struct rig *r = arg;
+    model_renumber(r->model, "Archive", 1);
+}
+
+static const struct model_features kind[] = {
+    {.speed = WORKER_SPEED_QRESYNC, .uidplus = true, .move = true, .list_status = true},
+    {.speed = WORKER_SPEED_CONDSTORE, .uidplus = true, .list_status = true},
+    {.speed = WORKER_SPEED_CONDSTORE, .move = true, .list_status = true},
+    {.speed = WORKER_SPEED_NONE},
+};
+
+enum { KINDS = sizeof kind / sizeof *kind };
+
+static void move_into_renumbered(const struct model_features *f, bool unknown)
+{
+    struct rig r;
+    rig_begin(&r, f);
+    fill(&r);
+    for (unsigned i = 20; i < 25; i++)
+        model_append(r.model, "Archive", mail_wire(i), 0, 1600000000 + i);
+    int64_t id = file_find(&r, "INBOX", mail_file(5));
+    file_move(&r, id, "Archive");
+    if (unknown)
+        model_plan(r.model, &(struct model_trouble){.events = MODEL_APPLY, .nth = 1, .effect = true});
+    model_between(r.model, unknown ? MODEL_OPEN : MODEL_APPLY, unknown ? 2 : 1, renumber_archive, &r);
+    rig_start(&r);
+    agree(&r);
+    check_rest(&r, 0);
+    rig_assert_once(&r, "Archive", mail_wire(5));
+    assert_int_equal(file_find(&r, "Archive", mail_file(5)), id);
+    rig_end(&r);
+}
+
+static void target_renumbered_before_the_move(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < KINDS; i++)
+        move_into_renumbered(&kind[i], false);
+}
+
+static void target_renumbered_while_the_move_is_unknown(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < KINDS; i++)
+        move_into_renumbered(&kind[i], true);
+}
+
 static void append_same(void *arg)
 {
     struct rig *r = arg;
@@ -372,6 +421,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(renumbered_before_the_append, rig_setup_stopped, rig_teardown),
         cmocka_unit_test_setup_teardown(renumbered_while_the_outcome_is_unknown, rig_setup_stopped,
                                         rig_teardown),
+        cmocka_unit_test(target_renumbered_before_the_move),
+        cmocka_unit_test(target_renumbered_while_the_move_is_unknown),
         cmocka_unit_test_setup_teardown(a_twin_comes_while_the_outcome_is_unknown, rig_setup_stopped,
                                         rig_teardown),
         cmocka_unit_test(others_append_at_the_same_time),
