@@ -182,6 +182,8 @@ def test_directory_time_grows(world):
         now = cur.stat().st_mtime_ns
         assert now > last
         last = now
+    m.sync()  # several renames in a row are sent as one change, a moment later
+    last = cur.stat().st_mtime_ns
     world.witness.store("INBOX", world.witness.uid("INBOX", "t"), "-FLAGS", "\\Flagged")
     eventually(lambda: cur.stat().st_mtime_ns > last)
     last = cur.stat().st_mtime_ns
