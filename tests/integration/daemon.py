@@ -148,9 +148,8 @@ class Mailmount:
                 try:
                     code = self.process.wait(20)
                 except subprocess.TimeoutExpired:
-                    self.process.kill()
-                    self.process.wait()
                     problem += "mailmount did not end within 20 s of SIGTERM\n"
+                    problem += self._end_by_force()
                     code = 0
             if code != 0 and not self.died_expected:
                 problem += f"mailmount ended with status {code}\n"
@@ -158,6 +157,14 @@ class Mailmount:
         for report in self.folder.glob("sanitizer*"):
             problem += report.read_text(errors="replace")
         return problem
+
+    def _end_by_force(self):
+        self.process.kill()
+        try:
+            self.process.wait(10)
+            return ""
+        except subprocess.TimeoutExpired:
+            return "... and not even by SIGKILL: one of its threads waits for its own mount\n"
 
     def detach(self):
         deadline = time.monotonic() + 5
