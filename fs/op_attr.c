@@ -115,14 +115,31 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, s
         reply_attr(req, ino);
 }
 
+/* Mail needs room at the server, too: where that has less of it than the disk, its numbers are shown. */
+static void limit_by_quota(struct fs *fs, struct statvfs *st)
+{
+    cache_rd *rd = cache_reader(fs->cache);
+    int64_t limit = rd ? cache_meta_get(rd, "quota_limit", 0) : 0;
+    if (limit <= 0 || st->f_frsize == 0)
+        return;
+    int64_t used = cache_meta_get(rd, "quota_used", 0), left = used < limit ? limit - used : 0;
+    fsblkcnt_t free = (fsblkcnt_t)left / st->f_frsize;
+    if (free >= st->f_bavail)
+        return;
+    st->f_blocks = (fsblkcnt_t)limit / st->f_frsize;
+    st->f_bfree = st->f_bavail = free;
+}
+
 void op_statfs(fuse_req_t req, fuse_ino_t ino)
 {
+    struct fs *fs = fs_of(req);
     struct statvfs st;
     (void)ino;
-    if (fstatvfs(cache_dirfd(fs_of(req)->cache), &st) < 0) {
+    if (fstatvfs(cache_dirfd(fs->cache), &st) < 0) {
         reply_err(req, -errno);
         return;
     }
+    limit_by_quota(fs, &st);
     st.f_namemax = MAILDIR_NAME_MAX;
     fuse_reply_statfs(req, &st);
 }

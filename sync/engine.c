@@ -233,6 +233,7 @@ static bool open_session(struct engine *e)
         e->open = true;
         e->failures = 0;
         set_online(e);
+        quota_refresh(e);
         return true;
     }
     if (!e->failures)

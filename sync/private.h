@@ -50,6 +50,7 @@ struct engine {
     unsigned burst_ms;     /* changes came while the last round ran: the next one waits so long for more */
     unsigned tried_create; /* times since something was sent with success */
     char delimiter;
+    int64_t quota_at_ms; /* when the quota may be asked for again, CLOCK_BOOTTIME */
     bool saw_removals; /* by a scan of this round */
 
     pthread_mutex_t lock;  /* a leaf; protects what follows */
@@ -137,6 +138,10 @@ enum worker_result append_message(struct engine *e, const struct message *m, con
 enum worker_result append_settle_all(struct engine *e);
 /* The row and its base agree, or it stays dirty: inside a transaction. */
 int append_confirm(cache_tx *tx, int64_t message, int64_t mailbox, uint32_t uid, flags_t flags);
+
+/* quota.c: a session was opened: asks for the quota, unless that was less than an hour ago, and stores it for
+ * statfs as "quota_limit" and "quota_used", octets, 0 for none. */
+void quota_refresh(struct engine *e);
 
 /* fetch.c */
 void *fetch_main(void *arg);

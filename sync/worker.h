@@ -144,6 +144,11 @@ struct worker_sink {
     int (*end)(void *arg, uint32_t uid, bool whole);
 };
 
+struct worker_quota { /* room for mail, octets (RFC 9208) */
+    bool known;       /* the server told a limit; else the rest is 0 */
+    int64_t used, limit;
+};
+
 struct worker;
 struct worker_description;
 struct worker_ops {
@@ -173,6 +178,10 @@ struct worker_ops {
      * WORKER_DONE; *ret_changed tells. The first watch of a session reports a change at once, for nothing is
      * known of the time before; what happened between two watches is reported by the second. */
     enum worker_result (*watch)(struct worker *w, const char *mailbox, int timeout_ms, bool *ret_changed,
+                                struct worker_error *e);
+    /* Of the quota roots of the mailbox, the one with the least room. No command, and nothing known, where
+     * the server does not offer QUOTA or refuses. May be NULL: no worker of that kind has quotas. */
+    enum worker_result (*quota)(struct worker *w, const char *mailbox, struct worker_quota *ret,
                                 struct worker_error *e);
     /* NOOP if the session was idle for long, so that it is known to be alive; WORKER_BROKEN when not. */
     enum worker_result (*ping)(struct worker *w, struct worker_error *e);

@@ -433,6 +433,39 @@ int reply_copyuid(struct cursor args, uint32_t *ret_validity, struct uidset *ret
     return 0;
 }
 
+/* One "NAME usage limit", in the resource's own unit. */
+static int quota_item(struct cursor *c, char name[32], uint64_t *ret_used, uint64_t *ret_limit)
+{
+    return cursor_atom(c, name, 32) > 0 && cursor_char(c, ' ') && cursor_number(c, ret_used) &&
+                   cursor_char(c, ' ') && cursor_number(c, ret_limit)
+               ? 0
+               : -EPROTO;
+}
+
+int reply_quota(struct cursor args, int64_t *ret_used, int64_t *ret_limit)
+{
+    struct cursor c = args;
+    int64_t octets_used = 0, octets_limit = 0;
+    if (cursor_skip(&c) < 0 || !cursor_char(&c, ' ') || !cursor_char(&c, '('))
+        return -EPROTO;
+    while (!cursor_char(&c, ')')) {
+        char name[32];
+        uint64_t used, limit;
+        if (quota_item(&c, name, &used, &limit) < 0)
+            return -EPROTO;
+        if (strcmp(name, "STORAGE") == 0 && (__builtin_mul_overflow(used, 1024, &octets_used) ||
+                                             __builtin_mul_overflow(limit, 1024, &octets_limit)))
+            return -EPROTO;
+        if (!cursor_char(&c, ' ') && (c.p == c.end || *c.p != ')'))
+            return -EPROTO;
+    }
+    if (octets_limit == 0)
+        return 0;
+    *ret_used = octets_used;
+    *ret_limit = octets_limit;
+    return 1;
+}
+
 unsigned reply_backoff_ms(const char *text, size_t length)
 {
     static const char words[] = "Backoff Time:";

@@ -77,5 +77,10 @@ void reply_format_date(int64_t s, int zone_min, char out[32]);
 int reply_copyuid(struct cursor args, uint32_t *ret_validity, struct uidset *ret_source,
                   struct uidset *ret_target);
 
+/* A QUOTA response's "root (STORAGE usage limit ...)" (RFC 9208 4.2.1), in octets: 1, or 0 when it limits no
+ * storage. A limit of 0 is how some servers say that there is none. -EPROTO, also for numbers beyond any
+ * disk. */
+int reply_quota(struct cursor args, int64_t *ret_used, int64_t *ret_limit);
+
 /* "Suggested Backoff Time: N milliseconds" in words for people; 0 for none. */
 unsigned reply_backoff_ms(const char *text, size_t length);

@@ -185,6 +185,7 @@ static const struct {
     HAS("STARTTLS", starttls),
     HAS("LOGINDISABLED", login_disabled),
     HAS("AUTH=PLAIN", auth_plain),
+    HAS("QUOTA", quota),
 #undef HAS
 };
 

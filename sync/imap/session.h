@@ -28,7 +28,7 @@
 struct imap_capabilities {
     bool condstore, qresync /* offered */, enable, uidplus, move, idle, unselect, id, esearch;
     bool list_extended, list_status, special_use, literal_plus, literal_minus, binary, sasl_ir;
-    bool starttls, login_disabled, auth_plain;
+    bool starttls, login_disabled, auth_plain, quota;
 };
 
 /* The mailbox that is selected; all zero when none is. */
@@ -126,7 +126,7 @@ enum worker_result imap_need(struct imap *im, const char *mailbox, uint32_t uidv
                              struct worker_error *e);
 void imap_unselected(struct imap *im); /* nothing is selected any more */
 
-/* The verbs. scan.c, fetch.c, change.c, append.c, tree.c, watch.c */
+/* The verbs. scan.c, fetch.c, change.c, append.c, tree.c, watch.c, quota.c */
 enum worker_result imap_scan(struct worker *w, const char *mailbox, const struct worker_token *since,
                              enum worker_depth depth, struct worker_scan *ret, struct worker_error *e);
 enum worker_result imap_list(struct worker *w, const char *mailbox, uint32_t from, struct worker_scan *ret,
@@ -146,6 +146,8 @@ enum worker_result imap_exists(struct imap *im, const char *mailbox,
                                struct worker_error *e); /* by LIST: WORKER_DONE, WORKER_GONE */
 enum worker_result imap_folder(struct imap *im, const struct worker_op *op, struct worker_error *e);
 enum worker_result imap_watch(struct worker *w, const char *mailbox, int timeout_ms, bool *ret_changed,
+                              struct worker_error *e);
+enum worker_result imap_quota(struct worker *w, const char *mailbox, struct worker_quota *ret,
                               struct worker_error *e);
 
 static inline struct imap *imap_of(struct worker *w)

@@ -70,6 +70,7 @@ static const struct worker_ops ops = {
     .apply = imap_apply,
     .fetch = imap_fetch,
     .watch = imap_watch,
+    .quota = imap_quota,
     .ping = ping,
     .cancel = cancel,
     .reset = reset,

@@ -194,6 +194,44 @@ static void test_codes(void **state)
     assert_int_equal(reply_backoff_ms("Backoff Time: 99999999999", 25), 3600000);
 }
 
+static int quota(const char *text, int64_t *used, int64_t *limit)
+{
+    const struct cursor c = {text, text + strlen(text)};
+    return reply_quota(c, used, limit);
+}
+
+static void test_quota(void **state)
+{
+    (void)state;
+    int64_t used = 0, limit = 0;
+    assert_int_equal(quota("\"User quota\" (STORAGE 10 512)", &used, &limit), 1);
+    assert_true(used == 10240 && limit == 524288);
+    assert_int_equal(quota("{3}\r\na)b (MESSAGE 9 99 storage 600 512 X-Y 1 2)", &used, &limit), 1);
+    assert_true(used == 614400 && limit == 524288); /* more than there may be: so be it */
+    used = limit = -1;
+    static const char *const none[] = {"\"\" ()", "root (MESSAGE 5 7)", "\"\" (STORAGE 5 0)"};
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++)
+        assert_int_equal(quota(none[i], &used, &limit), 0);
+    static const char *const bad[] = {"",
+                                      "root",
+                                      "root (",
+                                      "root STORAGE 1 2",
+                                      "root (STORAGE)",
+                                      "root (STORAGE 1)",
+                                      "root (STORAGE 1 2",
+                                      "root (STORAGE 1 2x)",
+                                      "root (STORAGE -1 2)",
+                                      "root (STORAGE 1 NIL)",
+                                      "root (STORAGE \"1\" 2)",
+                                      "root ((STORAGE 1 2))",
+                                      "root (STORAGE 1 18446744073709551615)",
+                                      "root (STORAGE 9007199254740993 9007199254740993)",
+                                      "root (STORAGE 1 99999999999999999999999999)"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_int_equal(quota(bad[i], &used, &limit), -EPROTO);
+    assert_true(used == -1 && limit == -1);
+}
+
 /* Any octets at all: nothing is read outside of them, nothing leaks, nothing hangs. The sanitizers watch. */
 static void test_noise(void **state)
 {
@@ -250,12 +288,14 @@ static void test_noise(void **state)
         struct guard g = {0};
         struct uidset a = {0}, b = {0};
         uint32_t validity;
+        int64_t used, limit;
         guard_feed(&g, heap, n);
         if (reply_parse(heap, n, &r) == 0 && reply_copyuid(r.args, &validity, &a, &b) == 0) {
             uidset_finish(&a);
             uidset_finish(&b);
         }
         reply_fetch((struct cursor){heap, heap + n}, &k, &f);
+        reply_quota((struct cursor){heap, heap + n}, &used, &limit);
         free(heap);
     }
     keywords_finish(&k);
@@ -266,7 +306,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_guard), cmocka_unit_test(test_guard_limits), cmocka_unit_test(test_reply),
         cmocka_unit_test(test_fetch), cmocka_unit_test(test_dates),        cmocka_unit_test(test_codes),
-        cmocka_unit_test(test_noise),
+        cmocka_unit_test(test_quota), cmocka_unit_test(test_noise),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);

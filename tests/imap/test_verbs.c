@@ -662,6 +662,38 @@ static void test_tree(void **state)
     end();
 }
 
+/* Of two roots the tighter one; nothing where it is refused or not offered, and no command for the latter. */
+static void test_quota(void **state)
+{
+    (void)state;
+    static const char *const script[] = {OPEN(" QUOTA"),
+                                         "C:GETQUOTAROOT \"INBOX\"\r",
+                                         "S:* QUOTAROOT INBOX a b c",
+                                         "S:* QUOTA a (STORAGE 10 900)",
+                                         "S:* QUOTA b (STORAGE 90 100 MESSAGE 1 2)",
+                                         "S:* QUOTA c (STORAGE 1 lots)",
+                                         "S:$ OK",
+                                         "C:GETQUOTAROOT",
+                                         "S:* QUOTA a (STORAGE 10 900)",
+                                         "S:$ NO not now",
+                                         "C:GETQUOTAROOT",
+                                         "S:* BYE no more",
+                                         NULL};
+    static const char *const without[] = {OPEN(""), BYE};
+    struct worker_quota q;
+    begin(script);
+    assert_int_equal(rig.w->ops->quota(rig.w, "INBOX", &q, &rig.e), WORKER_DONE);
+    assert_true(q.known && q.used == 92160 && q.limit == 102400);
+    assert_int_equal(rig.w->ops->quota(rig.w, "INBOX", &q, &rig.e), WORKER_DONE);
+    assert_false(q.known || q.used || q.limit);
+    assert_int_equal(rig.w->ops->quota(rig.w, "INBOX", &q, &rig.e), WORKER_BROKEN);
+    end();
+    begin(without);
+    assert_int_equal(rig.w->ops->quota(rig.w, "INBOX", &q, &rig.e), WORKER_DONE);
+    assert_false(q.known);
+    end();
+}
+
 static void test_watch(void **state)
 {
     (void)state;
@@ -713,7 +745,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_append),        cmocka_unit_test(test_unknown),
         cmocka_unit_test(test_change),        cmocka_unit_test(test_expunge),
         cmocka_unit_test(test_long_sets),     cmocka_unit_test(test_tree),
-        cmocka_unit_test(test_watch),
+        cmocka_unit_test(test_quota),         cmocka_unit_test(test_watch),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);

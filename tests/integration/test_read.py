@@ -7,6 +7,7 @@ import random
 
 import pytest
 
+from private_dovecot import PrivateDovecot
 from support import eventually, lf, letters, mail, read_box, stays
 
 PNG = bytes(range(256)) * 40
@@ -215,6 +216,30 @@ def test_statfs(mounted):
     info = os.statvfs(mounted.mailmount.root)
     assert info.f_bsize > 0 and info.f_blocks > 0 and 0 < info.f_bavail <= info.f_blocks
     assert info.f_namemax == 255
+
+
+def test_statfs_tells_the_quota(workplace, world_at):
+    """What is less: the room on the disk, or at the server."""
+    folder = workplace / f"quota-{os.getpid()}"
+    user = {"as_user": "nobody"} if os.getuid() == 0 else {}
+    server = PrivateDovecot(
+        folder, plugins="quota", imap_plugins="imap_quota", **user,
+        extra="plugin {\n  quota = count:User quota\n  quota_vsizes = yes\n  quota_rule = *:storage=40M\n}").start()
+    try:
+        world = world_at(server)
+        world.witness.append("INBOX", mail("big", "x" * 76 + "\r\n" + ("y" * 76 + "\r\n") * 130_000))
+        m = world.mailmount
+        m.mount()
+        info = eventually(lambda: (s := os.statvfs(m.root)).f_blocks * s.f_frsize == 40 << 20 and s)
+        free = info.f_bavail * info.f_frsize
+        assert 28 << 20 < free < 31 << 20, "10 MB of 40 are used"
+        assert info.f_bfree == info.f_bavail
+        m.umount()
+        m.set(port=1)
+        m.start()
+        assert os.statvfs(m.root).f_blocks == info.f_blocks, "off line, what was known last"
+    finally:
+        server.stop()
 
 
 def test_no_extended_attributes(world):
