@@ -188,26 +188,6 @@ def test_edit_against_flags(world):
     assert (message.octets, message.flags) == (NEW, {"\\Seen", "\\Flagged"})
 
 
-def test_edit_against_edit(world):
-    """Case 15: both are kept, ours is marked."""
-    world.witness.append("INBOX", OLD, ["\\Seen", "\\Draft"])
-    wire = world.new_proxy()
-    m = world.through(wire)
-    m.mount()
-    wire.cut()
-    truncate_and_write(m.path("draft"))
-    other = mail("draft", "the other client's text\r\n")
-    uid = world.witness.uid("INBOX", "draft")
-    world.witness.append("INBOX", other, ["\\Seen", "\\Draft"])
-    world.witness.expunge("INBOX", uid)
-    wire.plug()
-    m.sync()
-    got = {message.octets: message.flags for message in world.witness.fetch("INBOX").values()}
-    assert set(got) == {NEW, other}
-    assert "$SyncConflict" in got[NEW]
-    assert "$SyncConflict" not in got[other]
-
-
 def test_reader_sees_whole_versions(draft):
     """Who opened before the replacement reads the old text to its end."""
     m = draft.mailmount

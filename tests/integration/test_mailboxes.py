@@ -143,22 +143,6 @@ def test_rename_here(world):
     assert m.path("in-Old", "New").stat().st_ino == inode
 
 
-def test_rename_there(world):
-    """Case 85: nothing is downloaded again."""
-    world.witness.create("Old")
-    for number in range(5):
-        world.witness.append("Old", mail(f"n{number}", "x" * 100_000 + "\r\n"), ["\\Seen"])
-    wire = world.new_proxy()
-    m = world.through(wire)
-    m.mount()
-    inodes = {token: m.path(token, "Old").stat().st_ino for token in m.tokens("Old")}
-    wire.reset_counts()
-    world.witness.rename("Old", "New")
-    eventually(lambda: m.box("New").is_dir() and len(m.tokens("New")) == 5 and not m.box("Old").exists(), timeout=40)
-    assert {token: m.path(token, "New").stat().st_ino for token in m.tokens("New")} == inodes
-    assert wire.to_client < 100_000
-
-
 def test_rename_into_another(world):
     for name in ("A", "B"):
         world.witness.create(name)
@@ -202,18 +186,6 @@ def test_made_on_both_sides(world):
     m.sync()
     assert world.witness.tokens("Both") == ["here", "there"]
     eventually(lambda: m.tokens("Both") == ["here", "there"])
-
-
-def test_dovecot_style_removal(world):
-    """Renamed to ..DOVECOT-TRASHED, then removed."""
-    world.witness.create("Gone")
-    m = world.mailmount
-    m.mount()
-    os.rename(m.box("Gone"), m.root / "..DOVECOT-TRASHED")
-    assert not m.box("Gone").exists()
-    unmake(m.root / "..DOVECOT-TRASHED")
-    m.sync()
-    assert not {"Gone", "..DOVECOT-TRASHED"} & world.witness.mailboxes()
 
 
 def test_strange_names_from_the_server(world):

@@ -1,11 +1,6 @@
-"""Changes arrive as they happen, in both directions, and programs that watch directories hear of them."""
-import ctypes
+"""Changes arrive as they happen, in both directions."""
 import os
-import select
-import struct
 import time
-
-import pytest
 
 from support import eventually, letters, mail
 
@@ -91,65 +86,6 @@ def test_without_idle(world):
     m.mount()
     world.witness.append("INBOX", mail("x"))
     eventually(lambda: m.tokens() == ["x"], timeout=10)
-
-
-class Inotify:
-    NAMES = {0x2: "MODIFY", 0x4: "ATTRIB", 0x40: "MOVED_FROM", 0x80: "MOVED_TO", 0x100: "CREATE", 0x200: "DELETE"}
-
-    def __init__(self, *paths):
-        libc = ctypes.CDLL(None, use_errno=True)
-        self.fd = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
-        if self.fd < 0:
-            pytest.skip("no inotify instance to be had")
-        for path in paths:
-            assert libc.inotify_add_watch(self.fd, os.fsencode(path), 0x3c6) >= 0
-
-    def events(self, seconds):
-        """Names of what happened, until something did."""
-        if not select.select([self.fd], [], [], seconds)[0]:
-            return set()
-        data, at, found = os.read(self.fd, 65536), 0, set()
-        while at < len(data):
-            _, mask, _, length = struct.unpack_from("iIII", data, at)
-            found |= {name for bit, name in self.NAMES.items() if mask & bit}
-            at += 16 + length
-        return found
-
-    def close(self):
-        os.close(self.fd)
-
-
-def wait_for(watch, wanted):
-    seen = set()
-
-    def check():
-        seen.update(watch.events(0.2))
-        assert seen & wanted, f"only {seen or 'nothing'}"
-        return True
-    eventually(check, timeout=10)
-
-
-def test_watchers_hear_of_new_mail(mounted):
-    watch = Inotify(mounted.mailmount.box() / "new")
-    mounted.witness.append("INBOX", mail("x"))
-    wait_for(watch, {"MOVED_TO", "CREATE", "ATTRIB"})
-    watch.close()
-
-
-def test_watchers_hear_of_flags_and_removals(world):
-    uid = world.witness.append("INBOX", mail("x"), ["\\Seen"])
-    m = world.mailmount
-    m.mount()
-    watch = Inotify(m.box() / "cur")
-    world.witness.store("INBOX", uid, "+FLAGS", "\\Flagged")
-    wait_for(watch, {"MOVED_TO", "ATTRIB"})
-    eventually(lambda: m.letters("x") == "FS")
-    watch.close()
-    watch = Inotify(m.box() / "cur")
-    world.witness.expunge("INBOX", uid)
-    wait_for(watch, {"DELETE", "MOVED_FROM", "ATTRIB"})
-    watch.close()
-    assert m.tokens() == []
 
 
 def test_watching_does_not_keep_the_mount_busy(mounted):
