@@ -65,12 +65,117 @@ static void moved_by_another_client_keeps_its_inode(void **state)
     rig_end(&r);
 }
 
+/* Case 85: the mailbox is known again by its UIDVALIDITY and UIDs. */
+static void a_mailbox_renamed_there_keeps_its_inodes(void **state)
+{
+    struct rig r;
+    int64_t id[21];
+    (void)state;
+    begin(&r, &model_full);
+    model_create(r.model, "Lists");
+    for (unsigned i = 1; i <= 20; i++)
+        model_append(r.model, "Lists", mail_wire(100 + i), 0, 1600000100 + i);
+    rig_agree(&r);
+    for (unsigned i = 1; i <= 20; i++)
+        id[i] = file_find(&r, "Lists", mail_file(100 + i));
+    record_clear(&r.record);
+    model_rename(r.model, "Lists", "Old/lists");
+    rig_agree(&r);
+    for (unsigned i = 1; i <= 20; i++)
+        assert_int_equal(file_find(&r, "Old/lists", mail_file(100 + i)), id[i]);
+    assert_int_equal(record_fetched(&r.record), 0);
+    assert_false(file_has_box(&r, "Lists"));
+    rig_end(&r);
+}
+
+/* Case 45 with 84: the mailbox has another name here, and is looked into before anything is sent all the
+ * same. */
+static void moved_by_both_into_a_mailbox_renamed_here(void **state)
+{
+    struct rig r;
+    (void)state;
+    int64_t id = begin(&r, &model_full);
+    rig_stop(&r);
+    rig_open(&r);
+    file_rename_box(&r, "Archive", "Old");
+    file_move(&r, id, "Old");
+    model_move(r.model, "INBOX", 1, "Archive");
+    rig_start(&r);
+    rig_agree(&r);
+    rig_assert_once(&r, "Old", mail_wire(1));
+    rig_end(&r);
+}
+
+/* Cases 43 and 70: flags that changed here are no reason to send a message that another client filed. */
+static void flagged_here_and_moved_there_from_a_renumbered_mailbox(void **state)
+{
+    struct rig r;
+    struct model_view v;
+    (void)state;
+    int64_t id = begin(&r, &model_full);
+    for (unsigned i = 20; i < 30; i++)
+        model_append(r.model, "INBOX", mail_wire(i), 0, 1600000000 + i);
+    rig_agree(&r);
+    rig_stop(&r);
+    rig_open(&r);
+    file_flag(&r, id, FLAG_FLAGGED, 0);
+    model_move(r.model, "INBOX", 1, "Archive");
+    model_renumber(r.model, "INBOX", 1);
+    rig_start(&r);
+    rig_agree(&r);
+    rig_assert_once(&r, "Archive", mail_wire(1));
+    assert_true(model_find(r.model, "Archive", 4, &v));
+    rig_end(&r);
+}
+
+/* Case 44 where the numbers of the server's choice change, too. */
+static void moved_to_different_places_one_of_them_renumbered(void **state)
+{
+    struct rig r;
+    (void)state;
+    int64_t id = begin(&r, &model_full);
+    model_create(r.model, "Other");
+    for (unsigned i = 20; i < 30; i++)
+        model_append(r.model, "Other", mail_wire(i), 0, 1600000000 + i);
+    rig_agree(&r);
+    rig_stop(&r);
+    rig_open(&r);
+    file_move(&r, id, "Archive");
+    model_renumber(r.model, "Other", 1);
+    model_move(r.model, "INBOX", 1, "Other");
+    rig_start(&r);
+    rig_agree(&r);
+    assert_int_equal(rig_copies(&r, NULL, mail_wire(1)), 1);
+    rig_end(&r);
+}
+
+/* Another client gave it a new UID in its own mailbox, as some do when they rewrite it. */
+static void moved_here_and_given_a_new_uid_there(void **state)
+{
+    struct rig r;
+    (void)state;
+    int64_t id = begin(&r, &model_full);
+    rig_stop(&r);
+    rig_open(&r);
+    file_move(&r, id, "Archive");
+    model_move(r.model, "INBOX", 1, "INBOX");
+    rig_start(&r);
+    rig_agree(&r);
+    assert_int_equal(rig_copies(&r, NULL, mail_wire(1)), 1);
+    rig_end(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(moved_by_another_client_keeps_its_inode),
         cmocka_unit_test(moved_to_different_places),
         cmocka_unit_test(moved_to_the_same_place_by_both),
+        cmocka_unit_test(a_mailbox_renamed_there_keeps_its_inodes),
+        cmocka_unit_test(moved_by_both_into_a_mailbox_renamed_here),
+        cmocka_unit_test(flagged_here_and_moved_there_from_a_renumbered_mailbox),
+        cmocka_unit_test(moved_to_different_places_one_of_them_renumbered),
+        cmocka_unit_test(moved_here_and_given_a_new_uid_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,11 +9,13 @@
 enum { MAILS = 600, BOXES = 3, STEPS = 12, ACTIONS = 9, LINES = 400, SEEDS = 8 };
 
 static const char *const box_name[BOXES] = {"INBOX", "Archive", "Lists/work"};
+static const char other_name[] = "Lists/play"; /* of the last one, when it was renamed */
 
 struct world {
     struct rig r;
     uint64_t random;
     unsigned mails;
+    bool renumbers;       /* UIDVALIDITY changes now and then */
     char alive[MAILS];    /* 1: must be there once; 0: somebody removed it, or it was replaced */
     char text[LINES][80]; /* what was done, for who must find out why it failed */
     unsigned n_text;
@@ -35,9 +37,14 @@ __attribute__((format(printf, 2, 3))) static void note(struct world *w, const ch
     va_end(args);
 }
 
-static const char *any_box(struct world *w)
+/* A mailbox by the name that it has there, or here. */
+static const char *any_box(struct world *w, bool here)
 {
-    return box_name[roll(w, BOXES)];
+    unsigned i = roll(w, BOXES);
+    if (i < BOXES - 1)
+        return box_name[i];
+    bool renamed = here ? file_has_box(&w->r, other_name) : model_has_box(w->r.model, other_name);
+    return renamed ? other_name : box_name[i];
 }
 
 static unsigned number_of(const char *text)
@@ -73,9 +80,9 @@ static void pick_one(void *arg, const struct model_view *v)
 static void act_there(struct world *w)
 {
     struct model *m = w->r.model;
-    const char *box = any_box(w);
+    const char *box = any_box(w, false);
     struct pick p = {.w = w};
-    unsigned what = roll(w, 10);
+    unsigned what = roll(w, w->renumbers ? 12 : 11);
     model_each(m, box, pick_one, &p);
     if (what < 3 || !p.uid) {
         unsigned n = w->mails++;
@@ -89,6 +96,12 @@ static void act_there(struct world *w)
         note(w, "there: expunge %u in %s", p.number, box);
         w->alive[p.number] = 0;
         model_expunge(m, box, p.uid);
+    } else if (what < 11) {
+        const char *to = any_box(w, false);
+        if (to == box)
+            return;
+        note(w, "there: move %u from %s to %s", p.number, box, to);
+        model_move(m, box, p.uid, to);
     } else {
         note(w, "there: renumber %s", box);
         model_renumber(m, box, 1 + roll(w, 50));
@@ -124,7 +137,7 @@ static void change_mail(struct world *w, int64_t id, const char *box)
 {
     struct rig *r = &w->r;
     unsigned n = number_here(w, id), what = roll(w, 10), heir = w->mails;
-    const char *to = any_box(w);
+    const char *to = any_box(w, true);
     if (what < 3) {
         note(w, "here: flag %u in %s", n, box);
         file_flag(r, id, any_flags(w), any_flags(w));
@@ -147,10 +160,19 @@ static void change_mail(struct world *w, int64_t id, const char *box)
     }
 }
 
+static void rename_box(struct world *w)
+{
+    const char *now = file_has_box(&w->r, other_name) ? other_name : box_name[BOXES - 1];
+    note(w, "here: rename %s", now);
+    file_rename_box(&w->r, now, now == other_name ? box_name[BOXES - 1] : other_name);
+}
+
 static void act_here(struct world *w)
 {
     struct rig *r = &w->r;
-    const char *box = any_box(w);
+    if (roll(w, 20) == 0)
+        rename_box(w);
+    const char *box = any_box(w, true);
     struct choice c = {.w = w};
     for (int sub = SUB_NEW; sub <= SUB_CUR; sub++)
         message_each(cache_reader(r->cache), file_box(r, box), (enum sub)sub, 0, choose_one, &c);
@@ -205,7 +227,7 @@ static void trouble(struct world *w)
 static void live(uint64_t seed, const struct model_features *f)
 {
     static struct world w;
-    w = (struct world){.random = seed * 0x9e3779b97f4a7c15u + 1, .mails = 1};
+    w = (struct world){.random = seed * 0x9e3779b97f4a7c15u + 1, .mails = 1, .renumbers = seed % 8 == 7};
     rig_begin(&w.r, f);
     for (unsigned i = 1; i < BOXES; i++)
         model_create(w.r.model, box_name[i]);

@@ -1,0 +1,165 @@
+/* Octets: what one side wrote is what the other one has; and mail that both have is one message. */
+#include "rig.h"
+
+static char *large(const char *end)
+{
+    enum { LINES = 40000 };
+    char *text = malloc(LINES * 64 + 256);
+    int n = sprintf(text, "Message-ID: <large@example.org>%s%s", end, end);
+    assert_non_null(text);
+    for (unsigned i = 0; i < LINES; i++)
+        n += sprintf(text + n, "Line %u of quite some, so that it comes in pieces.%s", i, end);
+    return text;
+}
+
+static void files_become_wire_form(void **state)
+{
+    static const struct {
+        const char *file, *wire;
+    } form[] = {
+        {"Subject: a\n\nText\n", "Subject: a\r\n\r\nText\r\n"},
+        {"Subject: a\r\n\r\nText\r\n", "Subject: a\r\n\r\nText\r\n"},
+        {"Subject: b\n\nmixed\r\nends\n", "Subject: b\r\n\r\nmixed\r\nends\r\n"},
+        {"Subject: c\n\nno end", "Subject: c\r\n\r\nno end"},
+        {"Subject: d\n\nbare\rreturn\n\r\n", "Subject: d\r\n\r\nbare\rreturn\r\n\r\n"},
+        {"no header at all\n", "no header at all\r\n"},
+        {"\n", "\r\n"},
+        {"Subject: \xff\xfe\n\n\x80\xc3\n", "Subject: \xff\xfe\r\n\r\n\x80\xc3\r\n"},
+    };
+    struct rig *r = *state;
+    rig_agree(r);
+    for (size_t i = 2; i < sizeof form / sizeof *form; i++) {
+        int64_t id = file_deliver(r, "INBOX", SUB_CUR, form[i].file, 0, 0);
+        rig_agree(r);
+        rig_assert_once(r, "INBOX", form[i].wire);
+        file_assert_content(r, id, form[i].file);
+    }
+    int64_t lf = file_deliver(r, "INBOX", SUB_CUR, form[0].file, 0, 0);
+    rig_agree(r);
+    int64_t crlf = file_deliver(r, "INBOX", SUB_CUR, form[1].file, 0, 0);
+    rig_agree(r);
+    assert_int_equal(rig_copies(r, "INBOX", form[0].wire), 2);
+    file_assert_content(r, lf, form[0].file);
+    file_assert_content(r, crlf, form[1].file);
+    rig_check_quiet(r);
+}
+
+static void wire_form_becomes_files(void **state)
+{
+    static const struct {
+        const char *wire, *file;
+    } form[] = {
+        {"Subject: a\r\n\r\nText\r\n", "Subject: a\n\nText\n"},
+        {"Subject: b\r\n\r\nbare\nfeed\r\n", "Subject: b\n\nbare\nfeed\n"},
+        {"Subject: c\r\n\r\nno end", "Subject: c\n\nno end"},
+        {"Subject: d\r\n\r\nbare\rreturn\r\r\n", "Subject: d\n\nbare\rreturn\r\n"},
+        {"Subject: e\r\n\r\n\r", "Subject: e\n\n\r"},
+    };
+    struct rig *r = *state;
+    for (size_t i = 0; i < sizeof form / sizeof *form; i++)
+        model_append(r->model, "INBOX", form[i].wire, 0, 1600000000);
+    rig_agree(r);
+    for (size_t i = 0; i < sizeof form / sizeof *form; i++)
+        if (!file_find(r, "INBOX", form[i].file))
+            fail_msg("form %zu is not as it should be", i);
+    record_clear(&r->record);
+    model_create(r->model, "Archive");
+    rig_agree(r);
+    for (size_t i = 0; i < sizeof form / sizeof *form; i++)
+        file_copy(r, file_find(r, "INBOX", form[i].file), "Archive");
+    rig_agree(r);
+    for (size_t i = 0; i < sizeof form / sizeof *form; i++)
+        assert_int_equal(rig_copies(r, "Archive", form[i].wire), 1);
+}
+
+static void large_mail_both_ways(void **state)
+{
+    struct rig *r = *state;
+    char *wire = large("\r\n"), *file = large("\n");
+    model_create(r->model, "Archive");
+    model_append(r->model, "INBOX", wire, 0, 1600000000);
+    rig_agree(r);
+    file_deliver(r, "Archive", SUB_CUR, file, 0, 0);
+    rig_agree(r);
+    assert_int_equal(rig_copies(r, "Archive", wire), 1);
+    assert_int_equal(rig_copies(r, "INBOX", wire), 1);
+    free(wire);
+    free(file);
+}
+
+/* An empty file is not mail. */
+static void an_empty_file_is_not_sent(void **state)
+{
+    struct rig *r = *state;
+    rig_agree(r);
+    int64_t id = file_deliver(r, "INBOX", SUB_CUR, "", 0, 0);
+    assert_true(rig_settles(r, 5));
+    assert_int_equal(model_count(r->model, "INBOX"), 0);
+    file_rewrite(r, id, mail_file(1));
+    rig_agree(r);
+    rig_assert_once(r, "INBOX", mail_wire(1));
+}
+
+/* Cases 3 and 22: filed by the client and by the server. */
+static void the_same_mail_on_both_sides_is_one(void **state)
+{
+    struct rig *r = *state;
+    struct model_view v;
+    rig_agree(r);
+    rig_stop(r);
+    rig_open(r);
+    int64_t id = file_deliver(r, "INBOX", SUB_CUR, mail_file(1), FLAG_SEEN, 1600000001);
+    model_append(r->model, "INBOX", mail_wire(1), FLAG_ANSWERED, 1600000001);
+    record_clear(&r->record);
+    rig_start(r);
+    rig_agree(r);
+    rig_assert_once(r, "INBOX", mail_wire(1));
+    assert_int_equal(file_find(r, "INBOX", mail_file(1)), id);
+    assert_true(model_find(r->model, "INBOX", 1, &v));
+    assert_int_equal(v.flags, FLAG_SEEN | FLAG_ANSWERED);
+}
+
+/* Case 23: the Message-ID alone proves nothing. */
+static void same_message_id_other_content(void **state)
+{
+    struct rig *r = *state;
+    rig_agree(r);
+    rig_stop(r);
+    rig_open(r);
+    file_deliver(r, "INBOX", SUB_CUR, "Message-ID: <same@x>\n\nmine, of that length\n", FLAG_SEEN,
+                 1600000001);
+    model_append(r->model, "INBOX", "Message-ID: <same@x>\r\n\r\nyour, of that length\r\n", 0, 1600000001);
+    rig_start(r);
+    rig_agree(r);
+    assert_int_equal(model_count(r->model, "INBOX"), 2);
+    assert_int_equal(file_count(r, "INBOX"), 2);
+}
+
+/* The same content twice on one side is two messages on the other. */
+static void twins_stay_twins(void **state)
+{
+    struct rig *r = *state;
+    for (unsigned i = 0; i < 3; i++)
+        model_append(r->model, "INBOX", mail_wire(1), 0, 1600000001);
+    rig_agree(r);
+    assert_int_equal(file_count(r, "INBOX"), 3);
+    for (unsigned i = 0; i < 2; i++)
+        file_deliver(r, "INBOX", SUB_CUR, mail_file(1), 0, 1600000001);
+    rig_agree(r);
+    assert_int_equal(rig_copies(r, "INBOX", mail_wire(1)), 5);
+    rig_check_quiet(r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(files_become_wire_form, rig_setup, rig_teardown),
+        cmocka_unit_test_setup_teardown(wire_form_becomes_files, rig_setup, rig_teardown),
+        cmocka_unit_test_setup_teardown(large_mail_both_ways, rig_setup, rig_teardown),
+        cmocka_unit_test_setup_teardown(an_empty_file_is_not_sent, rig_setup, rig_teardown),
+        cmocka_unit_test_setup_teardown(the_same_mail_on_both_sides_is_one, rig_setup, rig_teardown),
+        cmocka_unit_test_setup_teardown(same_message_id_other_content, rig_setup, rig_teardown),
+        cmocka_unit_test_setup_teardown(twins_stay_twins, rig_setup, rig_teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
