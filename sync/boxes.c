@@ -18,11 +18,8 @@
 #include <string.h>
 #include "log.h"
 #include "name.h"
+#include "boxes_rows.h"
 #include "private.h"
-
-#define LISTED_ATTRIBUTES                                                                                    \
-    (MAILBOX_NOSELECT | MAILBOX_NOINFERIORS | MAILBOX_TRASH | MAILBOX_JUNK | MAILBOX_SENT | MAILBOX_DRAFTS | \
-     MAILBOX_ARCHIVE | MAILBOX_SUBSCRIBED)
 
 struct merge {
     struct engine *e;
@@ -271,154 +268,7 @@ static enum worker_result confirm_missing(struct merge *m)
     return WORKER_DONE;
 }
 
-/* ---- the cache's side ---- */
-
-struct make {
-    const char *name;
-    const struct worker_box *listed;
-    char delimiter;
-};
-
-/* A child of `parent` for one level of the server's name; a component that another mailbox has taken gets a
- * suffix (case 89). */
-static int make_level(cache_tx *tx, int64_t parent, const char *prefix, const char *leaf, size_t length,
-                      char delimiter, struct mailbox *ret)
-{
-    cache_rd *rd = cache_tx_rd(tx);
-    struct mailbox m = {.parent = parent, .delimiter = delimiter};
-    char plain[NAME_COMPONENT_MAX + 1];
-
-    if (mailbox_find_remote(rd, prefix, ret) == 0)
-        return 0;
-    int cut = name_to_component(leaf, length, plain);
-    if (cut < 0)
-        return cut;
-    snprintf(m.name, sizeof m.name, "%s", plain);
-    bool exact = cut == 0;
-    for (unsigned i = 2; mailbox_find(rd, parent, m.name, ret) == 0; i++) {
-        if (!ret->on_server && exact)
-            return 0; /* made here too, or a level made for a child: the same one (case 80) */
-        snprintf(m.name, sizeof m.name, "%.240s%%~%u", plain, i);
-        exact = false;
-    }
-    if (!exact)
-        snprintf(m.leaf, sizeof m.leaf, "%.*s", (int)length, leaf);
-    int r = mailbox_put(tx, &m);
-    if (r == 0)
-        *ret = m;
-    return r;
-}
-
-static int make_path(cache_tx *tx, const char *name, char delimiter, struct mailbox *ret)
-{
-    char prefix[MAILBOX_REMOTE_MAX];
-    int64_t parent = 0;
-
-    for (const char *leaf = name;;) {
-        size_t length = delimiter ? strcspn(leaf, (char[]){delimiter, 0}) : strlen(leaf);
-        snprintf(prefix, sizeof prefix, "%.*s", (int)(leaf - name + (ptrdiff_t)length), name);
-        int r = make_level(tx, parent, prefix, leaf, length, delimiter, ret);
-        if (r < 0)
-            return r;
-        if (!leaf[length] || !leaf[length + 1])
-            return 0;
-        parent = ret->id;
-        leaf += length + 1;
-    }
-}
-
-static void take_attributes(struct mailbox *m, const struct worker_box *listed, char delimiter)
-{
-    unsigned was = m->attributes;
-    m->attributes = (m->attributes & ~(unsigned)LISTED_ATTRIBUTES) | (listed->attributes & LISTED_ATTRIBUTES);
-    m->delimiter = listed->delimiter ? listed->delimiter : delimiter;
-    if (m->attributes & MAILBOX_NOSELECT)
-        m->dirs = 0;
-    else if (!m->on_server || (was & MAILBOX_NOSELECT))
-        m->dirs = MAILBOX_ALL_DIRS;
-}
-
-/* Creation in the cache, and agreement: the row says what the list says. */
-static int put_listed(cache_tx *tx, void *arg)
-{
-    const struct make *make = arg;
-    struct mailbox m;
-    int r = make_path(tx, make->name, make->delimiter, &m);
-    if (r < 0)
-        return r;
-    struct mailbox before = m;
-    take_attributes(&m, make->listed, make->delimiter);
-    m.on_server = true;
-    snprintf(m.remote, sizeof m.remote, "%s", make->listed->name);
-    return memcmp(&before, &m, sizeof m) ? mailbox_put(tx, &m) : 0;
-}
-
-struct agree {
-    int64_t id;
-    const char *remote; /* the name agreed */
-    const struct worker_box *listed;
-    char delimiter;
-};
-
-static int put_agreed(cache_tx *tx, void *arg)
-{
-    const struct agree *a = arg;
-    struct mailbox m;
-    int r = mailbox_get(cache_tx_rd(tx), a->id, &m);
-    if (r < 0)
-        return r == -ENOENT ? 0 : r;
-    struct mailbox before = m;
-    if (a->listed)
-        take_attributes(&m, a->listed, a->delimiter);
-    m.on_server = true;
-    snprintf(m.remote, sizeof m.remote, "%s", a->remote);
-    if (!m.delimiter)
-        m.delimiter = a->delimiter;
-    r = failure_forget(tx, 0, a->id);
-    if (r < 0 && r != -ENOENT)
-        return r;
-    return memcmp(&before, &m, sizeof m) ? mailbox_put(tx, &m) : 0;
-}
-
-struct rename {
-    const char *from, *to;
-    char delimiter;
-};
-
-struct renamed {
-    cache_tx *tx;
-    const struct rename *rename;
-    int result;
-};
-
-static int rename_child(void *arg, const struct mailbox *row)
-{
-    struct renamed *a = arg;
-    size_t length = strlen(a->rename->from);
-    struct mailbox m = *row;
-
-    if (!m.on_server || strncmp(m.remote, a->rename->from, length) != 0)
-        return 0;
-    if (m.remote[length] && m.remote[length] != a->rename->delimiter)
-        return 0;
-    char name[2 * MAILBOX_REMOTE_MAX];
-    int n = snprintf(name, sizeof name, "%s%s", a->rename->to, row->remote + length);
-    if (n >= MAILBOX_REMOTE_MAX)
-        return -ENAMETOOLONG;
-    memcpy(m.remote, name, (size_t)n + 1);
-    return mailbox_put(a->tx, &m);
-}
-
-/* The server renamed a mailbox and its children with it (case 84): so do their base names. */
-static int put_renamed(cache_tx *tx, void *arg)
-{
-    struct renamed a = {.tx = tx, .rename = arg};
-    return mailbox_each(cache_tx_rd(tx), -1, 0, rename_child, &a);
-}
-
 /* ---- carrying out ---- */
-
-static int remove_row(cache_tx *tx, void *arg);
 
 static enum worker_result create_there(struct merge *m, const struct brain_box *box, const char *name)
 {
@@ -430,7 +280,7 @@ static enum worker_result create_there(struct merge *m, const struct brain_box *
 
     /* It was there before, and was removed (case 83): what it held went with it, and its numbers mean nothing
      * now. */
-    if (box->base.present && cache_write(e->cache, CACHE_FROM_SERVER, CACHE_NOW, remove_row, &id) < 0)
+    if (box->base.present && cache_write(e->cache, CACHE_FROM_SERVER, CACHE_NOW, boxes_remove_row, &id) < 0)
         return WORKER_LOCAL;
     enum worker_result r = e->worker->ops->apply(e->worker, &op, &outcome, &error);
     if (r == WORKER_REFUSED && error.err != -EEXIST) {
@@ -443,9 +293,9 @@ static enum worker_result create_there(struct merge *m, const struct brain_box *
     r = e->worker->ops->apply(e->worker, &op, &outcome, &error);
     if (engine_session_ended(r))
         return r;
-    struct agree agree = {.id = box->key, .remote = name, .delimiter = m->b->delimiter};
-    return cache_write(e->cache, CACHE_FROM_SERVER, CACHE_NOW, put_agreed, &agree) < 0 ? WORKER_LOCAL
-                                                                                       : WORKER_DONE;
+    struct boxes_agree agree = {.id = box->key, .remote = name, .delimiter = m->b->delimiter};
+    return cache_write(e->cache, CACHE_FROM_SERVER, CACHE_NOW, boxes_put_agreed, &agree) < 0 ? WORKER_LOCAL
+                                                                                             : WORKER_DONE;
 }
 
 static enum worker_result rename_there(struct merge *m, const struct brain_box *box, const char *from,
@@ -461,70 +311,9 @@ static enum worker_result rename_there(struct merge *m, const struct brain_box *
         engine_fail_message(e, 0, box->key, "rename", &error);
     if (r != WORKER_DONE)
         return r;
-    struct rename rename = {.from = from, .to = name, .delimiter = m->b->delimiter};
-    return cache_write(e->cache, CACHE_FROM_SERVER, CACHE_NOW, put_renamed, &rename) < 0 ? WORKER_LOCAL
-                                                                                         : WORKER_DONE;
-}
-
-#define REMOVE_BATCH 256
-
-struct addressed {
-    struct base_state row[REMOVE_BATCH];
-    size_t n;
-};
-
-static int collect_addressed(void *arg, const struct base_state *b)
-{
-    struct addressed *a = arg;
-    a->row[a->n++] = *b;
-    return a->n == REMOVE_BATCH;
-}
-
-/* A message that the server had: restorable now, unless it is being rewritten here (case 13) or was moved. */
-static int remove_addressed(cache_tx *tx, const struct base_state *b)
-{
-    struct message m;
-    int r = message_get(cache_tx_rd(tx), b->message, &m);
-    bool kept =
-        r == 0 && (m.state == MESSAGE_WRITING || (m.state != MESSAGE_GONE && m.mailbox != b->mailbox));
-    if (r == 0 && !kept) /* one that was filed elsewhere is sent there (case 42) */
-        r = cache_worker_apply(tx, &(struct brain_op){.verb = BRAIN_REMOVE}, &m, NULL, b->mailbox);
-    if (r < 0 && r != -ENOENT)
-        return r;
-    return cache_worker_agree(tx, b->message, NULL);
-}
-
-/* The server's mailbox is gone: its mail here goes to the restorable rows, mail that the server never had
- * stays in view, and with it the mailbox. */
-static int remove_row(cache_tx *tx, void *arg)
-{
-    cache_rd *rd = cache_tx_rd(tx);
-    int64_t id = *(int64_t *)arg;
-    struct addressed batch;
-    struct mailbox m;
-    int r;
-
-    do {
-        batch.n = 0;
-        r = base_each(rd, id, 0, collect_addressed, &batch);
-        for (size_t i = 0; i < batch.n && r >= 0; i++)
-            r = remove_addressed(tx, &batch.row[i]);
-    } while (r >= 0 && batch.n == REMOVE_BATCH);
-    if (r >= 0)
-        r = mailbox_get(rd, id, &m);
-    if (r < 0)
-        return r == -ENOENT ? 0 : r;
-    m.on_server = false;
-    m.remote[0] = 0;
-    m.uidvalidity = m.uidnext = m.exists = 0;
-    m.modseq = 0;
-    if (!message_any(rd, id, false))
-        m.dirs = 0;
-    m.removed = !m.dirs && mailbox_children(rd, id) == 0;
-    r = mailbox_put(tx, &m);
-    if (r == 0 && m.removed && mailbox_forget(tx, id) < 0)
-        log_debug("mailbox %lld is kept for its restorable mail", (long long)id);
-    return r;
+    struct boxes_rename rename = {.from = from, .to = name, .delimiter = m->b->delimiter};
+    return cache_write(e->cache, CACHE_FROM_SERVER, CACHE_NOW, boxes_put_renamed, &rename) < 0 ? WORKER_LOCAL
+                                                                                               : WORKER_DONE;
 }
 
 static enum worker_result carry_out_here(struct merge *m, const struct brain_box_op *op)
@@ -535,15 +324,15 @@ static enum worker_result carry_out_here(struct merge *m, const struct brain_box
     int r = 0;
 
     if (op->verb == BRAIN_BOX_CREATE && listed) {
-        struct make make = {.name = listed->name, .listed = listed, .delimiter = m->b->delimiter};
-        r = cache_write(e->cache, CACHE_FROM_SERVER, CACHE_SOON, put_listed, &make);
+        struct boxes_make make = {.name = listed->name, .listed = listed, .delimiter = m->b->delimiter};
+        r = cache_write(e->cache, CACHE_FROM_SERVER, CACHE_SOON, boxes_put_listed, &make);
         if (r == -EINVAL || r == -ENAMETOOLONG) {
             log_warning("a mailbox whose name cannot be shown is left alone");
             r = 0;
         }
     } else if (op->verb == BRAIN_BOX_DELETE || op->verb == BRAIN_BOX_FORGET) {
         int64_t id = box->key;
-        r = cache_write(e->cache, CACHE_FROM_SERVER, CACHE_SOON, remove_row, &id);
+        r = cache_write(e->cache, CACHE_FROM_SERVER, CACHE_SOON, boxes_remove_row, &id);
     }
     return r < 0 ? WORKER_LOCAL : WORKER_DONE;
 }
@@ -555,10 +344,11 @@ static enum worker_result carry_out(struct merge *m, const struct brain_box_op *
     log_debug("case %d: mailbox %lld, verb %d on side %d", op->number, (long long)box->key, op->verb,
               op->side);
     if (op->verb == BRAIN_BOX_AGREE) {
-        struct agree agree = {
+        struct boxes_agree agree = {
             .id = box->key, .remote = op->name, .listed = m->seen[op->box], .delimiter = m->b->delimiter};
-        return cache_write(m->e->cache, CACHE_FROM_SERVER, CACHE_SOON, put_agreed, &agree) < 0 ? WORKER_LOCAL
-                                                                                               : WORKER_DONE;
+        return cache_write(m->e->cache, CACHE_FROM_SERVER, CACHE_SOON, boxes_put_agreed, &agree) < 0
+                   ? WORKER_LOCAL
+                   : WORKER_DONE;
     }
     if (op->side == HERE || op->verb == BRAIN_BOX_FORGET)
         return carry_out_here(m, op);
@@ -584,10 +374,11 @@ static int take_news(struct merge *m)
         if (mailbox_find_remote(rd, l->name, &row) < 0)
             continue;
         wanted = row;
-        take_attributes(&wanted, l, b->delimiter);
+        boxes_take_attributes(&wanted, l, b->delimiter);
         if (memcmp(&row, &wanted, sizeof row) != 0) {
-            struct agree agree = {.id = row.id, .remote = row.remote, .listed = l, .delimiter = b->delimiter};
-            int r = cache_write(m->e->cache, CACHE_FROM_SERVER, CACHE_SOON, put_agreed, &agree);
+            struct boxes_agree agree = {
+                .id = row.id, .remote = row.remote, .listed = l, .delimiter = b->delimiter};
+            int r = cache_write(m->e->cache, CACHE_FROM_SERVER, CACHE_SOON, boxes_put_agreed, &agree);
             if (r < 0)
                 return r;
         }
@@ -635,106 +426,5 @@ enum worker_result boxes_merge(struct engine *e, struct boxes *ret)
 out:
     free(m.box);
     free(m.seen);
-    return r;
-}
-
-/* ---- deletions on the server ---- */
-
-struct removed {
-    int64_t id[64];
-    size_t n;
-};
-
-static int collect_removed(void *arg, const struct mailbox *m)
-{
-    struct removed *a = arg;
-    if (m->removed && m->on_server)
-        a->id[a->n++] = m->id;
-    return a->n == 64;
-}
-
-static int deeper_first(const void *a, const void *b)
-{
-    /* Children were made after their parents. */
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x < y) - (x > y);
-}
-
-/* New mail came into a mailbox that was removed here: it stays, with that mail (case 82). */
-static int unremove(cache_tx *tx, void *arg)
-{
-    struct mailbox m;
-    int r = mailbox_get(cache_tx_rd(tx), *(int64_t *)arg, &m);
-    if (r < 0)
-        return r;
-    m.removed = false;
-    m.dirs = MAILBOX_ALL_DIRS;
-    return mailbox_put(tx, &m);
-}
-
-static int note_base(void *arg, const struct base_state *b)
-{
-    struct {
-        cache_rd *rd;
-        bool alive;
-    } *a = arg;
-    struct message m;
-    if (message_get(a->rd, b->message, &m) == 0 && m.state != MESSAGE_GONE)
-        a->alive = true;
-    return a->alive;
-}
-
-static enum worker_result delete_box(struct engine *e, int64_t id)
-{
-    struct worker_outcome outcome = {0};
-    struct worker_error error = {0};
-    struct mailbox m;
-    struct {
-        cache_rd *rd;
-        bool alive;
-    } mail = {.rd = cache_reader(e->cache)};
-
-    enum worker_result r = pull_mailbox(e, id, WORKER_CHANGES);
-    bool level = r == WORKER_GONE && mailbox_get(mail.rd, id, &m) == 0 && (m.attributes & MAILBOX_NOSELECT);
-    if (r != WORKER_DONE && !level) /* what is in there is not known (case 82): next round */
-        return engine_session_ended(r) || r == WORKER_LOCAL ? r : WORKER_DONE;
-    if (mailbox_get(mail.rd, id, &m) < 0 || base_each(mail.rd, id, 0, note_base, &mail) < 0)
-        return WORKER_LOCAL;
-    if (r == WORKER_DONE && mail.alive)
-        return cache_write(e->cache, CACHE_FROM_SERVER, CACHE_SOON, unremove, &id) < 0 ? WORKER_LOCAL
-                                                                                       : WORKER_DONE;
-    if (r == WORKER_DONE && base_count(mail.rd, id) > 0)
-        return WORKER_DONE; /* removals that are not through yet: next round */
-    struct worker_op op = {.verb = WORKER_UNSUBSCRIBE, .mailbox = m.remote};
-    r = e->worker->ops->apply(e->worker, &op, &outcome, &error);
-    if (engine_session_ended(r))
-        return r;
-    op.verb = WORKER_DELETE;
-    r = e->worker->ops->apply(e->worker, &op, &outcome, &error);
-    if (r == WORKER_REFUSED)
-        engine_fail_message(e, 0, id, "delete", &error);
-    if (r == WORKER_DONE || r == WORKER_GONE)
-        r = cache_write(e->cache, CACHE_FROM_SERVER, CACHE_NOW, remove_row, &id) < 0 ? WORKER_LOCAL
-                                                                                     : WORKER_DONE;
-    if (r == WORKER_DONE)
-        engine_hint(e, HINT_BOXES); /* one of the same name may wait for this */
-    return r == WORKER_REFUSED ? WORKER_DONE : r;
-}
-
-enum worker_result boxes_delete(struct engine *e)
-{
-    struct removed removed = {.n = 0};
-    enum worker_result r = WORKER_DONE;
-
-    if (mailbox_each(cache_reader(e->cache), -1, 0, collect_removed, &removed) < 0)
-        return WORKER_LOCAL;
-    qsort(removed.id, removed.n, sizeof removed.id[0], deeper_first);
-    for (size_t i = 0; i < removed.n && r == WORKER_DONE; i++) {
-        struct failure failed;
-        if (failure_get(cache_reader(e->cache), 0, removed.id[i], &failed) == 0 &&
-            failed.retry_s > clock_now_ns() / 1000000000)
-            continue;
-        r = delete_box(e, removed.id[i]);
-    }
     return r;
 }

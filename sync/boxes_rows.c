@@ -1,0 +1,200 @@
+/*
+ * The mailbox tree, merged: what happens to rows of the cache. See boxes.c.
+ */
+#include "boxes_rows.h"
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include "log.h"
+#include "name.h"
+#include "private.h"
+
+#define LISTED_ATTRIBUTES                                                                                    \
+    (MAILBOX_NOSELECT | MAILBOX_NOINFERIORS | MAILBOX_TRASH | MAILBOX_JUNK | MAILBOX_SENT | MAILBOX_DRAFTS | \
+     MAILBOX_ARCHIVE | MAILBOX_SUBSCRIBED)
+
+/* A child of `parent` for one level of the server's name; a component that another mailbox has taken gets a
+ * suffix (case 89). */
+static int make_level(cache_tx *tx, int64_t parent, const char *prefix, const char *leaf, size_t length,
+                      char delimiter, struct mailbox *ret)
+{
+    cache_rd *rd = cache_tx_rd(tx);
+    struct mailbox m = {.parent = parent, .delimiter = delimiter};
+    char plain[NAME_COMPONENT_MAX + 1];
+
+    if (mailbox_find_remote(rd, prefix, ret) == 0)
+        return 0;
+    int cut = name_to_component(leaf, length, plain);
+    if (cut < 0)
+        return cut;
+    snprintf(m.name, sizeof m.name, "%s", plain);
+    bool exact = cut == 0;
+    for (unsigned i = 2; mailbox_find(rd, parent, m.name, ret) == 0; i++) {
+        if (!ret->on_server && exact)
+            return 0; /* made here too, or a level made for a child: the same one (case 80) */
+        snprintf(m.name, sizeof m.name, "%.240s%%~%u", plain, i);
+        exact = false;
+    }
+    if (!exact)
+        snprintf(m.leaf, sizeof m.leaf, "%.*s", (int)length, leaf);
+    int r = mailbox_put(tx, &m);
+    if (r == 0)
+        *ret = m;
+    return r;
+}
+
+static int make_path(cache_tx *tx, const char *name, char delimiter, struct mailbox *ret)
+{
+    char prefix[MAILBOX_REMOTE_MAX];
+    int64_t parent = 0;
+
+    for (const char *leaf = name;;) {
+        size_t length = delimiter ? strcspn(leaf, (char[]){delimiter, 0}) : strlen(leaf);
+        snprintf(prefix, sizeof prefix, "%.*s", (int)(leaf - name + (ptrdiff_t)length), name);
+        int r = make_level(tx, parent, prefix, leaf, length, delimiter, ret);
+        if (r < 0)
+            return r;
+        if (!leaf[length] || !leaf[length + 1])
+            return 0;
+        parent = ret->id;
+        leaf += length + 1;
+    }
+}
+
+void boxes_take_attributes(struct mailbox *m, const struct worker_box *listed, char delimiter)
+{
+    unsigned was = m->attributes;
+    m->attributes = (m->attributes & ~(unsigned)LISTED_ATTRIBUTES) | (listed->attributes & LISTED_ATTRIBUTES);
+    m->delimiter = listed->delimiter ? listed->delimiter : delimiter;
+    if (m->attributes & MAILBOX_NOSELECT)
+        m->dirs = 0;
+    else if (!m->on_server || (was & MAILBOX_NOSELECT))
+        m->dirs = MAILBOX_ALL_DIRS;
+}
+
+/* Creation in the cache, and agreement: the row says what the list says. */
+int boxes_put_listed(cache_tx *tx, void *arg)
+{
+    const struct boxes_make *make = arg;
+    struct mailbox m;
+    int r = make_path(tx, make->name, make->delimiter, &m);
+    if (r < 0)
+        return r;
+    struct mailbox before = m;
+    boxes_take_attributes(&m, make->listed, make->delimiter);
+    m.on_server = true;
+    snprintf(m.remote, sizeof m.remote, "%s", make->listed->name);
+    return memcmp(&before, &m, sizeof m) ? mailbox_put(tx, &m) : 0;
+}
+
+int boxes_put_agreed(cache_tx *tx, void *arg)
+{
+    const struct boxes_agree *a = arg;
+    struct mailbox m;
+    int r = mailbox_get(cache_tx_rd(tx), a->id, &m);
+    if (r < 0)
+        return r == -ENOENT ? 0 : r;
+    struct mailbox before = m;
+    if (a->listed)
+        boxes_take_attributes(&m, a->listed, a->delimiter);
+    m.on_server = true;
+    snprintf(m.remote, sizeof m.remote, "%s", a->remote);
+    if (!m.delimiter)
+        m.delimiter = a->delimiter;
+    r = failure_forget(tx, 0, a->id);
+    if (r < 0 && r != -ENOENT)
+        return r;
+    return memcmp(&before, &m, sizeof m) ? mailbox_put(tx, &m) : 0;
+}
+
+struct renamed {
+    cache_tx *tx;
+    const struct boxes_rename *rename;
+    int result;
+};
+
+static int rename_child(void *arg, const struct mailbox *row)
+{
+    struct renamed *a = arg;
+    size_t length = strlen(a->rename->from);
+    struct mailbox m = *row;
+
+    if (!m.on_server || strncmp(m.remote, a->rename->from, length) != 0)
+        return 0;
+    if (m.remote[length] && m.remote[length] != a->rename->delimiter)
+        return 0;
+    char name[2 * MAILBOX_REMOTE_MAX];
+    int n = snprintf(name, sizeof name, "%s%s", a->rename->to, row->remote + length);
+    if (n >= MAILBOX_REMOTE_MAX)
+        return -ENAMETOOLONG;
+    memcpy(m.remote, name, (size_t)n + 1);
+    return mailbox_put(a->tx, &m);
+}
+
+/* The server renamed a mailbox and its children with it (case 84): so do their base names. */
+int boxes_put_renamed(cache_tx *tx, void *arg)
+{
+    struct renamed a = {.tx = tx, .rename = arg};
+    return mailbox_each(cache_tx_rd(tx), -1, 0, rename_child, &a);
+}
+
+#define REMOVE_BATCH 256
+
+struct addressed {
+    struct base_state row[REMOVE_BATCH];
+    size_t n;
+};
+
+static int collect_addressed(void *arg, const struct base_state *b)
+{
+    struct addressed *a = arg;
+    a->row[a->n++] = *b;
+    return a->n == REMOVE_BATCH;
+}
+
+/* A message that the server had: restorable now, unless it is being rewritten here (case 13) or was moved. */
+static int remove_addressed(cache_tx *tx, const struct base_state *b)
+{
+    struct message m;
+    int r = message_get(cache_tx_rd(tx), b->message, &m);
+    bool kept =
+        r == 0 && (m.state == MESSAGE_WRITING || (m.state != MESSAGE_GONE && m.mailbox != b->mailbox));
+    if (r == 0 && !kept) /* one that was filed elsewhere is sent there (case 42) */
+        r = cache_worker_apply(tx, &(struct brain_op){.verb = BRAIN_REMOVE}, &m, NULL, b->mailbox);
+    if (r < 0 && r != -ENOENT)
+        return r;
+    return cache_worker_agree(tx, b->message, NULL);
+}
+
+/* The server's mailbox is gone: its mail here goes to the restorable rows, mail that the server never had
+ * stays in view, and with it the mailbox. */
+int boxes_remove_row(cache_tx *tx, void *arg)
+{
+    cache_rd *rd = cache_tx_rd(tx);
+    int64_t id = *(int64_t *)arg;
+    struct addressed batch;
+    struct mailbox m;
+    int r;
+
+    do {
+        batch.n = 0;
+        r = base_each(rd, id, 0, collect_addressed, &batch);
+        for (size_t i = 0; i < batch.n && r >= 0; i++)
+            r = remove_addressed(tx, &batch.row[i]);
+    } while (r >= 0 && batch.n == REMOVE_BATCH);
+    if (r >= 0)
+        r = mailbox_get(rd, id, &m);
+    if (r < 0)
+        return r == -ENOENT ? 0 : r;
+    m.on_server = false;
+    m.remote[0] = 0;
+    m.uidvalidity = m.uidnext = m.exists = 0;
+    m.modseq = 0;
+    if (!message_any(rd, id, false))
+        m.dirs = 0;
+    m.removed = !m.dirs && mailbox_children(rd, id) == 0;
+    r = mailbox_put(tx, &m);
+    if (r == 0 && m.removed && mailbox_forget(tx, id) < 0)
+        log_debug("mailbox %lld is kept for its restorable mail", (long long)id);
+    return r;
+}
