@@ -307,8 +307,7 @@ static void creation_refused(void **state)
     assert_int_equal(rig_copies(r, NULL, mail_wire(1)), 0);
 }
 
-/* A list that leaves out a mailbox is no removal (case 75): STATUS is asked first. The model cannot lie, so
- * that a deleted and recreated mailbox stands for it. */
+/* Deleted and made again between two looks: the list shows nothing but another UIDVALIDITY. */
 static void replaced_there_by_another_of_that_name(void **state)
 {
     struct rig *r = *state;
