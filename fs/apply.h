@@ -15,6 +15,9 @@ int apply_forget(struct fs *fs, int64_t id);
 int apply_unlink(struct fs *fs, const struct mail_place *at);
 int apply_rename(struct fs *fs, const struct mail_place *from, const struct mail_place *to, bool noreplace);
 int apply_link(struct fs *fs, int64_t id, const struct mail_place *to, struct message *ret);
+/* Delivers a copy of the file behind `in`, which has its time; on disk on return. The kernel is told, also of
+ * the new name: it may believe to know what that is. */
+int apply_deliver(struct fs *fs, int in, const struct mail_place *to, bool noreplace, struct message *ret);
 
 /* ---- apply_box.c ---- */
 

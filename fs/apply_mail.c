@@ -1,6 +1,7 @@
 #include "apply.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include "files.h"
 #include "own.h"
 #include "work.h"
@@ -11,6 +12,7 @@ struct change {
     struct mail_place from, to;
     int64_t id;
     bool noreplace;
+    bool tell; /* the kernel does not know what this changes */
     struct message made;
     struct mail_left left;
     bool drop; /* the work file of what is left is to go after the commit */
@@ -69,7 +71,9 @@ static int rename_change(cache_tx *tx, void *arg)
 static int apply_change(struct change *c, enum cache_durability durability,
                         int (*change)(cache_tx *tx, void *arg))
 {
-    int r = own_write(c->fs->cache, durability, change, c);
+    struct cache *cache = c->fs->cache;
+    int r = c->tell ? cache_write(cache, CACHE_FROM_FILES, durability, change, c)
+                    : own_write(cache, durability, change, c);
     if (r == 0 && c->drop)
         work_remove(c->fs->cache, c->left.id);
     return r;
@@ -97,7 +101,8 @@ int apply_unlink(struct fs *fs, const struct mail_place *at)
     return apply_change(&c, CACHE_SOON, unlink_change);
 }
 
-/* Out of tmp: a delivery, which is on disk before the reply. (A writer that has closed may not be released yet.) */
+/* Out of tmp: a delivery, which is on disk before the reply. (A writer that has closed may not be released
+ * yet.) */
 static int sync_delivery(struct fs *fs, int64_t id)
 {
     return content_sync_work(fs->cache, id);
@@ -132,12 +137,9 @@ static int copy_written_change(cache_tx *tx, void *arg)
     return mail_copy_written(tx, c->id, &c->to, &c->made);
 }
 
-/* The content of a row that is being written cannot be shared, and goes to the copy's own work file. */
-static int fill_copy(struct fs *fs, int64_t from, int64_t to)
+/* The work file of a new row gets what `in` holds, and its time if that is asked for. */
+static int fill(struct fs *fs, int in, const struct timespec *mtime, int64_t to)
 {
-    CLEANUP(io_close) int in = work_open(fs->cache, from, O_RDONLY);
-    if (in < 0)
-        return in;
     struct open_file *f = files_enter(fs->files, to);
     if (!f)
         return -ENOMEM;
@@ -145,10 +147,19 @@ static int fill_copy(struct fs *fs, int64_t from, int64_t to)
     int r = content_create(fs->files, f);
     if (r == 0)
         r = io_copy(in, f->fd);
+    if (r == 0 && mtime)
+        r = files_set_time(fs->files, to, mtime);
     int end = content_end_write(fs->files, f);
     files_yield(fs->files, f);
     files_leave(fs->files, f);
     return r < 0 ? r : end;
+}
+
+/* The content of a row that is being written cannot be shared, and goes to the copy's own work file. */
+static int fill_copy(struct fs *fs, int64_t from, int64_t to)
+{
+    CLEANUP(io_close) int in = work_open(fs->cache, from, O_RDONLY);
+    return in < 0 ? in : fill(fs, in, NULL, to);
 }
 
 static int copy_written(struct change *c)
@@ -181,4 +192,50 @@ int apply_link(struct fs *fs, int64_t id, const struct mail_place *to, struct me
         r = copy_written(&c);
     /* As stored: the copy's size is known only now. */
     return r < 0 ? r : message_get(rd, c.made.id, ret);
+}
+
+/* ---- from the local area ---- */
+
+static int stage_change(cache_tx *tx, void *arg)
+{
+    struct change *c = arg;
+    return mail_stage(tx, &c->to, &c->made);
+}
+
+static int deliver_change(cache_tx *tx, void *arg)
+{
+    struct change *c = arg;
+    int r = mail_deliver(tx, c->made.id, &c->to, c->noreplace, &c->left);
+    return r < 0 ? r : clear_left(tx, c);
+}
+
+/* By way of tmp, as programs deliver: what had the name before is replaced by content that is whole. */
+static int deliver_staged(struct change *c, int in)
+{
+    struct stat st;
+    int r = fstat(in, &st) < 0 ? -errno : 0;
+    if (r == 0)
+        r = fill(c->fs, in, &st.st_mtim, c->made.id);
+    if (r == 0)
+        r = content_sync_work(c->fs->cache, c->made.id);
+    if (r < 0)
+        return r;
+    if (!c->noreplace)
+        settle_before_loss(c->fs, &c->to);
+    return apply_change(c, CACHE_NOW, deliver_change);
+}
+
+int apply_deliver(struct fs *fs, int in, const struct mail_place *to, bool noreplace, struct message *ret)
+{
+    struct change c = {.fs = fs, .to = *to, .noreplace = noreplace, .tell = true};
+    int r = apply_change(&c, CACHE_SOON, stage_change);
+    if (r < 0)
+        return r;
+    r = deliver_staged(&c, in);
+    if (r < 0) {
+        cache_write(fs->cache, CACHE_FROM_FILES, CACHE_SOON, forget_change, &c.made.id);
+        return r;
+    }
+    cache_rd *rd = cache_reader(fs->cache);
+    return rd ? message_get(rd, c.made.id, ret) : -EIO;
 }

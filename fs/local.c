@@ -71,6 +71,25 @@ int local_node_fd(struct local *l, fuse_ino_t ino)
     return fd;
 }
 
+void local_node_count(struct local *l, fuse_ino_t ino, int handles)
+{
+    pthread_mutex_lock(&l->lock);
+    struct local_node *n = *slot(l, ino);
+    if (n)
+        n->opens += (unsigned)handles;
+    pthread_mutex_unlock(&l->lock);
+}
+
+bool local_node_is_stale(struct local *l, fuse_ino_t ino)
+{
+    struct stat st;
+    pthread_mutex_lock(&l->lock);
+    const struct local_node *n = *slot(l, ino);
+    bool idle = n && n->opens == 0;
+    pthread_mutex_unlock(&l->lock);
+    return idle && fstatat(n->fd, "", &st, AT_EMPTY_PATH) == 0 && S_ISREG(st.st_mode) && st.st_nlink == 0;
+}
+
 void local_node_path(struct local *l, fuse_ino_t ino, char ret[32])
 {
     snprintf(ret, 32, "/proc/self/fd/%d", local_node_fd(l, ino));

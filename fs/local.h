@@ -23,6 +23,11 @@ fuse_ino_t local_box(struct local *l, int64_t mailbox, bool create);
 int local_list(struct local *l, int64_t mailbox, bool plus, int (*each)(void *arg, const char *name, const struct fuse_entry_param *e), void *arg);
 /* Looks one name up and counts it: 0, -errno. */
 int local_lookup_entry(struct local *l, fuse_ino_t parent, const char *name, struct fuse_entry_param *ret);
+/* A regular file, to be read, by its name or its node; the descriptor is the caller's. -EXDEV: something
+ * else has that name, which cannot leave the local area. */
+int local_open_named(struct local *l, fuse_ino_t parent, const char *name);
+int local_open_node(struct local *l, fuse_ino_t ino);
+int local_remove_name(struct local *l, fuse_ino_t parent, const char *name);
 bool local_box_empty(struct local *l, int64_t mailbox);
 void local_box_remove(struct local *l, int64_t mailbox); /* with all that is in it: the mailbox is gone */
 

@@ -13,6 +13,7 @@ struct local_node {
     int fd;           /* O_PATH; constant */
     uint64_t lookups; /* protected by local.lock */
     unsigned pins;    /* of local_box; protected by local.lock */
+    unsigned opens;   /* handles of a file; protected by local.lock */
     struct local_node *next;
 };
 
@@ -37,5 +38,10 @@ struct local {
 int local_node_fd(struct local *l, fuse_ino_t ino);
 /* "/proc/self/fd/N" of a node, for calls that take no O_PATH descriptor. */
 void local_node_path(struct local *l, fuse_ino_t ino, char ret[32]);
+/* Handles that were opened, or closed (-1), of a node that the kernel holds. */
+void local_node_count(struct local *l, fuse_ino_t ino, int handles);
+/* A file that has no name any more and that nobody has open. The kernel asks for one only where its caches
+ * are behind: told -ESTALE, it looks the name up again, and the program notices nothing. */
+bool local_node_is_stale(struct local *l, fuse_ino_t ino);
 /* Numbers and timeouts as the kernel is to see them. */
 void local_entry_fill(const struct stat *st, struct fuse_entry_param *e);

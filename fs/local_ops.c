@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "io.h"
 #include "local.h"
 #include "local_node.h"
 
@@ -52,7 +53,10 @@ static void reply_attr(fuse_req_t req, int fd)
 void local_getattr(struct local *l, fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     (void)fi;
-    reply_attr(req, local_node_fd(l, ino));
+    if (local_node_is_stale(l, ino))
+        fuse_reply_err(req, ESTALE);
+    else
+        reply_attr(req, local_node_fd(l, ino));
 }
 
 static int set_size(const char *path, const struct fuse_file_info *fi, off_t size)
@@ -81,6 +85,10 @@ void local_setattr(struct local *l, fuse_req_t req, fuse_ino_t ino, struct stat 
     int fd = local_node_fd(l, ino), r = 0;
     char path[32];
 
+    if (local_node_is_stale(l, ino)) {
+        fuse_reply_err(req, ESTALE);
+        return;
+    }
     local_node_path(l, ino, path);
     if (to_set & FUSE_SET_ATTR_MODE)
         r = chmod(path, attr->st_mode & 07777);
@@ -161,21 +169,63 @@ void local_rename(struct local *l, fuse_req_t req, fuse_ino_t parent, const char
     reply_result(req, renameat2(local_node_fd(l, parent), name, local_node_fd(l, newparent), newname, flags));
 }
 
+/* ---- names that leave for the mail ---- */
+
+static int open_regular(int path_fd)
+{
+    struct stat st;
+    char path[32];
+    if (fstatat(path_fd, "", &st, AT_EMPTY_PATH) < 0)
+        return -errno;
+    if (!S_ISREG(st.st_mode))
+        return -EXDEV;
+    snprintf(path, sizeof path, "/proc/self/fd/%d", path_fd);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    return fd < 0 ? -errno : fd;
+}
+
+int local_open_named(struct local *l, fuse_ino_t parent, const char *name)
+{
+    CLEANUP(io_close) int fd = openat(local_node_fd(l, parent), name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    return fd < 0 ? -errno : open_regular(fd);
+}
+
+int local_open_node(struct local *l, fuse_ino_t ino)
+{
+    return open_regular(local_node_fd(l, ino));
+}
+
+int local_remove_name(struct local *l, fuse_ino_t parent, const char *name)
+{
+    return unlinkat(local_node_fd(l, parent), name, 0) < 0 ? -errno : 0;
+}
+
 /* ---- files ---- */
+
+static void close_file(struct local *l, fuse_ino_t ino, int fd)
+{
+    close(fd);
+    local_node_count(l, ino, -1);
+}
 
 void local_open(struct local *l, fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     char path[32];
+    if (local_node_is_stale(l, ino)) {
+        fuse_reply_err(req, ESTALE);
+        return;
+    }
     local_node_path(l, ino, path);
     int fd = open(path, (fi->flags & ~(O_NOFOLLOW | O_CREAT | O_EXCL)) | O_CLOEXEC);
     if (fd < 0) {
         fuse_reply_err(req, errno);
         return;
     }
+    local_node_count(l, ino, 1);
     fi->fh = (uint64_t)fd;
     fi->keep_cache = 1;
     if (fuse_reply_open(req, fi) < 0)
-        close(fd);
+        close_file(l, ino, fd);
 }
 
 void local_create(struct local *l, fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
@@ -193,10 +243,11 @@ void local_create(struct local *l, fuse_req_t req, fuse_ino_t parent, const char
         fuse_reply_err(req, -r);
         return;
     }
+    local_node_count(l, e.ino, 1);
     fi->fh = (uint64_t)fd;
     if (fuse_reply_create(req, &e, fi) < 0) {
+        close_file(l, e.ino, fd);
         local_forget(l, e.ino, 1);
-        close(fd);
     }
 }
 
@@ -239,9 +290,7 @@ void local_flush(struct local *l, fuse_req_t req, fuse_ino_t ino, struct fuse_fi
 
 void local_release(struct local *l, fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    (void)l;
-    (void)ino;
-    close(file_fd(fi));
+    close_file(l, ino, file_fd(fi));
     fuse_reply_err(req, 0);
 }
 

@@ -43,6 +43,13 @@ int mail_unlink(cache_tx *tx, const struct mail_place *at, struct mail_left *ret
 int mail_rename(cache_tx *tx, const struct mail_place *from, const struct mail_place *to, bool noreplace,
                 struct mail_left *ret_left);
 
+/* A copy of a file that is no mail yet is made in tmp, in the mailbox of the place that it is for, which is
+ * checked: a new row, WRITING and empty, with a name of its own. */
+int mail_stage(cache_tx *tx, const struct mail_place *to, struct message *ret);
+/* The copy is whole, and goes to its place, as mail_rename does. Its time is its INTERNALDATE, too. */
+int mail_deliver(cache_tx *tx, int64_t id, const struct mail_place *to, bool noreplace,
+                 struct mail_left *ret_left);
+
 /*
  * A further name. From tmp into cur or new it delivers: the row moves, its name in tmp becomes an extra one.
  * Within tmp it is an extra name. Otherwise it is a copy: a new row of the same content, *ret. -EMLINK: the

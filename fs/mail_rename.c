@@ -10,6 +10,8 @@
  * inode number, is the same before and after, always.
  */
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include "mail.h"
 #include "mail_place.h"
@@ -101,6 +103,46 @@ int mail_rename(cache_tx *tx, const struct mail_place *from, const struct mail_p
     if (err < 0)
         return err;
     err = mail_is_at(&r.row, from) ? move_row(tx, &r, noreplace) : move_extra(tx, &r, noreplace);
+    if (err == 0)
+        *ret_left = r.left;
+    return err;
+}
+
+int mail_stage(cache_tx *tx, const struct mail_place *to, struct message *ret)
+{
+    int r = mail_check_place(cache_tx_rd(tx), to);
+    if (r < 0)
+        return r;
+    struct message m = {.mailbox = to->mailbox,
+                        .sub = SUB_TMP,
+                        .state = MESSAGE_WRITING,
+                        .changed_ms = mail_now_ms(),
+                        .mtime_ns = clock_now_ns()};
+    snprintf(m.name, sizeof(m.name), "%" PRId64 ".mailmount", cache_tx_now(tx)); /* which never repeats */
+    r = message_put(tx, &m);
+    if (r == 0)
+        *ret = m;
+    return r;
+}
+
+int mail_deliver(cache_tx *tx, int64_t id, const struct mail_place *to, bool noreplace,
+                 struct mail_left *ret_left)
+{
+    struct message staged;
+    cache_rd *rd = cache_tx_rd(tx);
+    int err = message_get(rd, id, &staged);
+    if (err == 0)
+        err = mail_check_place(rd, to);
+    if (err == 0)
+        err = mail_set_time(tx, id, staged.mtime_ns);
+    if (err < 0)
+        return err;
+    /* Where it is now is not checked: a client may have removed tmp, which is no reason to lose mail. */
+    struct mail_place from = {.mailbox = staged.mailbox, .sub = staged.sub, .name = staged.name};
+    struct rename r = {.from = &from, .to = to};
+    err = message_get(rd, id, &r.row);
+    if (err == 0)
+        err = move_row(tx, &r, noreplace);
     if (err == 0)
         *ret_left = r.left;
     return err;

@@ -138,6 +138,31 @@ static void rename_local(fuse_req_t req, fuse_ino_t parent, const char *name, fu
         local_rename(fs_of(req)->local, req, from, name, to, newname, flags);
 }
 
+/*
+ * From the local area into the mail: a copy is delivered, with a number of its own, and the local name goes.
+ * The kernel moves what it knows under the old name to the new one, the local file, and is told better by the
+ * events thread: taking a name from the kernel needs the directory's lock, which this rename holds until it
+ * is answered, so that it cannot come too early. For a moment it comes too late; then the local file is stale
+ * (local_node_is_stale), and the kernel looks again by itself.
+ */
+static int move_into_mail(struct fs *fs, fuse_ino_t from, const char *name, const struct mail_place *to,
+                          bool noreplace)
+{
+    struct message made;
+    CLEANUP(io_close) int in = local_open_named(fs->local, from, name);
+    int r = in < 0 ? in : apply_deliver(fs, in, to, noreplace, &made);
+    return r < 0 ? r : local_remove_name(fs->local, from, name);
+}
+
+static void rename_into_mail(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t newparent,
+                             const char *newname, bool noreplace)
+{
+    struct mail_place to = name_place(newparent, newname);
+    fuse_ino_t from = local_parent_or_err(req, parent, -ENOENT);
+    if (from)
+        reply_err(req, move_into_mail(fs_of(req), from, name, &to, noreplace));
+}
+
 static int rename_mail(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t newparent,
                        const char *newname, bool noreplace)
 {
@@ -172,6 +197,8 @@ void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t n
         reply_err(req, -EINVAL);
     else if (from == NAME_MAIL && to == NAME_MAIL)
         reply_err(req, rename_mail(req, parent, name, newparent, newname, noreplace));
+    else if (from == NAME_LOCAL && to == NAME_MAIL)
+        rename_into_mail(req, parent, name, newparent, newname, noreplace);
     else if (from == NAME_BOX && to == NAME_BOX)
         reply_err(req, rename_box(req, parent, name, newparent, newname, noreplace));
     else
@@ -180,11 +207,19 @@ void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t n
 
 /* ---- link ---- */
 
+/* Of a local file: a copy, that is. */
+static int link_local(struct fs *fs, fuse_ino_t ino, const struct mail_place *to, struct message *ret)
+{
+    CLEANUP(io_close) int in = local_open_node(fs->local, ino);
+    return in < 0 ? in : apply_deliver(fs, in, to, true, ret);
+}
+
 static void link_mail(fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent, const char *newname)
 {
+    struct fs *fs = fs_of(req);
     struct mail_place to = name_place(newparent, newname);
     struct message made;
-    int r = apply_link(fs_of(req), (int64_t)ino, &to, &made);
+    int r = ino_is_local(ino) ? link_local(fs, ino, &to, &made) : apply_link(fs, (int64_t)ino, &to, &made);
     if (r < 0)
         reply_err(req, r);
     else
@@ -195,12 +230,12 @@ void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent, const char *n
 {
     fuse_ino_t local;
     enum name_kind to = name_kind(fs_of(req), newparent, newname);
-    if (ino_is_local(ino) != (to == NAME_LOCAL))
-        reply_err(req, to == NAME_MAIL || to == NAME_LOCAL ? -EXDEV : -EPERM);
-    else if (to == NAME_MAIL && ino_is_message(ino) && !virtual_is(ino))
+    if (to == NAME_MAIL && (ino_is_local(ino) || (ino_is_message(ino) && !virtual_is(ino))))
         link_mail(req, ino, newparent, newname);
     else if (to != NAME_LOCAL)
         reply_err(req, -EPERM);
+    else if (!ino_is_local(ino))
+        reply_err(req, -EXDEV);
     else if ((local = local_parent_or_err(req, newparent, -EIO)))
         local_link(fs_of(req)->local, req, ino, local, newname);
 }

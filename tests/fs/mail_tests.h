@@ -37,6 +37,18 @@ static inline int call_rename(cache_tx *tx, void *arg)
     return mail_rename(tx, &c->from, &c->to, c->noreplace, &c->left);
 }
 
+static inline int call_stage(cache_tx *tx, void *arg)
+{
+    struct mail_call *c = arg;
+    return mail_stage(tx, &c->to, &c->made);
+}
+
+static inline int call_deliver(cache_tx *tx, void *arg)
+{
+    struct mail_call *c = arg;
+    return mail_deliver(tx, c->made.id, &c->to, c->noreplace, &c->left);
+}
+
 static inline int call_link(cache_tx *tx, void *arg)
 {
     struct mail_call *c = arg;

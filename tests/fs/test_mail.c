@@ -114,6 +114,40 @@ static void test_deliver_by_link(void **state)
     assert_false(has_name(&w->s, AT(w->inbox, SUB_TMP, "1")));
 }
 
+static void test_deliver_a_copy(void **state)
+{
+    struct world *w = *state;
+    struct message old = make_known(&w->s, AT(w->inbox, SUB_CUR, "1:2,F"), FLAG_SEEN, 1);
+    struct mail_call c = {.to = AT(w->inbox, SUB_CUR, "1:2,F"), .noreplace = true}, second = c;
+    files_do(&w->s, call_stage, &c);
+    files_do(&w->s, call_stage, &second); /* both at once: no name is used twice */
+    assert_int_equal(row(&w->s, c.made.id).sub, SUB_TMP);
+    assert_int_equal(files_try(&w->s, call_deliver, &c), -EEXIST);
+    c.noreplace = false;
+    files_do(&w->s, call_deliver, &c);
+    struct message now = row(&w->s, c.made.id);
+    assert_true(now.sub == SUB_CUR && now.flags == FLAG_FLAGGED && now.dirty);
+    assert_int_equal(now.date_s, 1000); /* it is the same message to its readers */
+    assert_int_equal(the_tomb(&w->s).id, old.id);
+    assert_int_equal(the_tomb(&w->s).after, now.id);
+}
+
+static void test_deliver_a_copy_without_tmp(void **state)
+{
+    struct world *w = *state;
+    struct mail_call c = {.to = AT(w->other, SUB_CUR, "1:2,")};
+    w->other.dirs &= ~(1u << SUB_TMP);
+    server_does(&w->s, put_mailbox, &w->other);
+    files_do(&w->s, call_stage, &c);
+    struct mail_call time = {.id = c.made.id, .size = 7000000000};
+    files_do(&w->s, call_time, &time);
+    files_do(&w->s, call_deliver, &c);
+    assert_int_equal(row(&w->s, c.made.id).date_s, 7);
+    w->other.attributes |= MAILBOX_READ_ONLY;
+    server_does(&w->s, put_mailbox, &w->other);
+    assert_int_equal(files_try(&w->s, call_stage, &c), -EACCES);
+}
+
 static void test_half_delivered_and_taken_back(void **state)
 {
     struct world *w = *state;
@@ -415,6 +449,8 @@ int main(void)
         TEST(test_places_that_refuse),
         TEST(test_deliver_by_rename),
         TEST(test_deliver_by_link),
+        TEST(test_deliver_a_copy),
+        TEST(test_deliver_a_copy_without_tmp),
         TEST(test_half_delivered_and_taken_back),
         TEST(test_extra_names_move_in_tmp_only),
         TEST(test_unlink_keeps_mail),

@@ -484,10 +484,94 @@ def test_local(mount):
     assert os.stat(mount.root).st_nlink == 4
     put(mount.path("INBOX/tmp/y"), b"y")
     fails(errno.EXDEV, os.rename, mount.path("INBOX/tmp/y"), mount.path(".notmuch/y"))
-    fails(errno.EXDEV, os.rename, mount.path(".notmuch/x"), mount.path("INBOX/cur/x"))
     os.unlink(mount.path("INBOX/dovecot-uidlist"))
     shutil.rmtree(mount.path(".notmuch"))
     assert names(mount.root) == ["INBOX"]
+
+
+def local(mount, data=BODY, name="x", mtime=1234567890):
+    os.makedirs(mount.path(".queue"), exist_ok=True)
+    path = mount.path(".queue", name)
+    put(path, data)
+    os.utime(path, (mtime, mtime))
+    return path
+
+
+@pytest.mark.parametrize("sub", ["cur", "new", "tmp"])
+def test_local_file_becomes_mail(mount, sub):
+    target = mount.path("INBOX", sub, "1.y:2,FS")
+    assert names(mount.path("INBOX", sub)) == []
+    os.rename(local(mount), target)
+    row = mount.row("INBOX", sub, "1.y:2,FS")
+    st = os.stat(target)
+    assert (st.st_ino, st.st_size, st.st_nlink, st.st_mtime) == (row["id"], len(BODY), 1, 1234567890)
+    assert (row["state"], row["date"], row["flags"]) == (2, 1234567890, 0 if sub == "tmp" else 1 | 4)
+    assert get(target) == BODY
+    assert names(mount.path(".queue")) == [] and names(mount.path("INBOX", sub)) == ["1.y:2,FS"]
+    assert names(mount.path("INBOX/tmp")) == (["1.y:2,FS"] if sub == "tmp" else [])
+    assert os.stat(target).st_ino == row["id"]
+
+
+def test_local_file_becomes_mail_at_once(mount):
+    """The kernel knows the local file by the new name until it is told: nobody may see that."""
+    for i in range(300):
+        source, target = local(mount, b"%d\n" % i), mount.path(f"INBOX/cur/{i}:2,S")
+        before = os.stat(source).st_ino
+        os.rename(source, target)
+        if i % 3 == 0:
+            assert os.stat(target).st_ino != before
+        elif i % 3 == 1:
+            with open(target, "ab") as f:
+                f.write(b"more\n")
+        else:
+            os.truncate(target, 1)
+        ino = os.stat(target).st_ino
+        assert ino == mount.row("INBOX", "cur", f"{i}:2,S")["id"]
+        assert get(target) == [b"%d\n" % i, b"%d\nmore\n" % i, (b"%d\n" % i)[:1]][i % 3]
+    assert len(names(mount.path("INBOX/cur"))) == 300
+
+
+def test_local_file_replaces_mail(mount):
+    name = "1.z:2,S"
+    path = known(mount, name)
+    assert get(path) == BODY
+    with open(path, "rb") as old:
+        os.rename(local(mount, b"new\n"), path)
+        assert get(path) == b"new\n" and old.read() == BODY
+    row = mount.row("INBOX", "cur", name)
+    assert os.stat(path).st_ino == row["id"]
+    assert (row["flags"], row["date"], row["based"]) == (1, 1000000000, 0)
+    assert mount.server("gone") == [f"{name}:{row['id']}:1"]
+
+
+def test_local_file_that_is_open_becomes_mail(mount):
+    with open(local(mount), "rb") as f:
+        os.rename(f.name, mount.path("INBOX/cur/o:2,"))
+        assert f.read() == BODY and os.fstat(f.fileno()).st_nlink == 0
+    eventually(lambda: os.stat(mount.path("INBOX/cur/o:2,")).st_ino == mount.row("INBOX", "cur", "o:2,")["id"])
+
+
+def test_only_files_leave_the_local_area(mount):
+    os.makedirs(mount.path(".queue/d"))
+    os.symlink("d", mount.path(".queue/s"))
+    os.mkfifo(mount.path(".queue/p"))
+    for name in "dsp":
+        fails(errno.EXDEV, os.rename, mount.path(".queue", name), mount.path("INBOX/cur/x"))
+    fails(errno.EXDEV, os.link, mount.path(".queue/p"), mount.path("INBOX/cur/x"))
+    fails(errno.EXDEV, os.rename, local(mount), mount.path("Box"))
+    assert names(mount.path(".queue")) == ["d", "p", "s", "x"]
+    assert names(mount.path("INBOX/cur")) == names(mount.path("INBOX/tmp")) == []
+
+
+def test_local_file_is_linked_as_a_copy(mount):
+    source, target = local(mount), mount.path("INBOX/new/l")
+    os.link(source, target)
+    st = os.stat(target)
+    assert (st.st_ino, st.st_nlink, st.st_mtime) == (mount.row("INBOX", "new", "l")["id"], 1, 1234567890)
+    assert os.stat(source).st_nlink == 1 and get(source) == get(target) == BODY
+    fails(errno.EEXIST, os.link, source, target)
+    os.unlink(source)
+    assert get(target) == BODY and names(mount.path("INBOX/tmp")) == []
 
 
 def test_emacs_locks(mount):

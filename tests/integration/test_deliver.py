@@ -206,12 +206,65 @@ def test_nothing_in_tmp_is_sent(mounted):
     assert (m.box() / "tmp" / "rest").read_bytes() == lf(WIRE)
 
 
-def test_from_the_local_area(mounted):
+@pytest.fixture
+def queued(mounted):
+    path = mounted.mailmount.root / ".queue" / "x"
+    path.parent.mkdir()
+    path.write_bytes(lf(WIRE))
+    os.utime(path, (1_500_000_000, 1_500_000_000))
+    return path
+
+
+def test_from_the_local_area(mounted, queued):
     m = mounted.mailmount
-    (m.root / ".queue").mkdir()
-    (m.root / ".queue" / "x").write_bytes(lf(WIRE))
-    os.rename(m.root / ".queue" / "x", m.box() / "cur" / "x:2,S")
+    target = m.box() / "cur" / "x:2,S"
+    os.rename(queued, target)
+    inode = target.stat().st_ino
+    assert not queued.exists() and target.read_bytes() == lf(WIRE)
+    message = arrived(mounted)
+    assert message.octets == WIRE and message.flags == {"\\Seen"}
+    assert message.date == "14-Jul-2017 02:40:00 +0000"
+    m.sync()
+    assert target.stat().st_ino == inode and target.read_bytes() == lf(WIRE)
+    assert mounted.witness.tokens("INBOX") == ["new"]
+    m.remount()
+    assert target.stat().st_ino == inode and target.read_bytes() == lf(WIRE)
+
+
+def test_from_the_local_area_over_a_message(mounted, queued):
+    mounted.witness.append("INBOX", mail("old"), ["\\Seen", "\\Flagged"])
+    m = mounted.mailmount
+    m.sync()
+    path = m.path("old")
+    assert path.read_bytes() == lf(mail("old"))
+    os.rename(queued, path)
+    assert path.read_bytes() == lf(WIRE)
+    m.sync()
+    assert mounted.witness.tokens("INBOX") == ["new"]
+    assert mounted.witness.messages("INBOX")["new"].flags == {"\\Seen", "\\Flagged"}
+    assert os.listdir(m.box() / "cur") == [path.name]
+
+
+def test_link_from_the_local_area(mounted, queued):
+    m = mounted.mailmount
+    target = m.box() / "new" / "x"
+    os.link(queued, target)
+    assert target.stat().st_ino != queued.stat().st_ino
+    assert target.stat().st_nlink == queued.stat().st_nlink == 1
     assert arrived(mounted).octets == WIRE
+    os.unlink(queued)
+    m.sync()
+    assert target.read_bytes() == lf(WIRE)
+
+
+def test_from_the_local_area_is_on_disk(mounted, queued):
+    m = mounted.mailmount
+    os.rename(queued, m.box() / "cur" / "x:2,S")
+    m.kill9()
+    m.start()
+    assert arrived(mounted).octets == WIRE
+    m.sync()
+    assert mounted.witness.tokens("INBOX") == ["new"] and not queued.exists()
 
 
 def test_into_a_mailbox_made_just_now(mounted):
