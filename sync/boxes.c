@@ -365,13 +365,17 @@ static int take_news(struct merge *m)
     struct boxes *b = m->b;
     cache_rd *rd = cache_reader(m->e->cache);
 
-    b->news = calloc(b->n_listed + 1, sizeof *b->news);
+    b->news = calloc(m->n + 1, sizeof *b->news);
     if (!b->news)
         return -ENOMEM;
-    for (size_t i = 0; i < b->n_listed; i++) {
-        const struct worker_box *l = &b->listed[i];
+    for (size_t i = 0; i < m->n; i++) {
+        const struct worker_box *l = m->seen[i];
         struct mailbox row, wanted;
-        if (mailbox_find_remote(rd, l->name, &row) < 0)
+        if (!l)
+            continue;
+        /* By its row, for it may have been renamed since it was listed. */
+        if (m->box[i].key ? mailbox_get(rd, m->box[i].key, &row) < 0 || !row.on_server
+                          : mailbox_find_remote(rd, l->name, &row) < 0)
             continue;
         wanted = row;
         boxes_take_attributes(&wanted, l, b->delimiter);

@@ -11,7 +11,8 @@
  * place and the address of the second one, which is forgotten.
  *
  * If the row had been moved here too, meanwhile, the server's place wins (case 44), and the same place is no
- * conflict (case 45).
+ * conflict (case 45). Such a row then waits to be appended, as a copy that a person made does; which of them
+ * lost its address in this very round is remembered, for a person's copy stays where it was put.
  *
  * A message that waits to be appended may have come into its mailbox from elsewhere, as a server's own copy
  * of what a program filed (case 22): when the content is the same, octet for octet, it is that one.
@@ -22,6 +23,7 @@
 #include "private.h"
 
 struct look {
+    const struct engine *e;
     cache_rd *rd;
     const struct message *like; /* the row that a partner is looked for, or what is known of an arrival */
     struct message found;
@@ -48,19 +50,35 @@ static int take_if(struct look *l, const struct message *m, bool fits)
     return ++l->n > 1; /* two are no sign */
 }
 
+static bool is_orphan(const struct engine *e, int64_t id)
+{
+    for (size_t i = 0; i < e->orphans; i++)
+        if (e->orphan[i] == id)
+            return true;
+    return false;
+}
+
+void follow_orphan(struct engine *e, const struct message *m, const struct base_state *base)
+{
+    bool moved = m->state == MESSAGE_PRESENT && m->mailbox != base->mailbox;
+    if (moved && e->orphans < sizeof e->orphan / sizeof *e->orphan)
+        e->orphan[e->orphans++] = m->id;
+}
+
 /* Was this row's message removed from another place? */
 static int is_departed(void *arg, const struct message *m)
 {
     struct look *l = arg;
     bool gone = m->state == MESSAGE_GONE && !m->dirty && !m->after;
-    bool unsent = m->state == MESSAGE_PRESENT && m->dirty && cache_worker_is_mail(m);
-    return take_if(l, m, m->has_hash && (gone || unsent) && alike(m, l->like) && !has_address(l->rd, m->id));
+    bool moved = m->state == MESSAGE_PRESENT && cache_worker_is_mail(m) && is_orphan(l->e, m->id);
+    return take_if(l, m, m->has_hash && (gone || moved) && alike(m, l->like) && !has_address(l->rd, m->id));
 }
 
-int follow_arrival(cache_tx *tx, int64_t mailbox, const struct cache_worker_news *news, struct message *ret)
+int follow_arrival(struct engine *e, cache_tx *tx, int64_t mailbox, const struct cache_worker_news *news,
+                   struct message *ret)
 {
     struct message like = {.wire_size = news->size, .date_s = news->date_s};
-    struct look l = {.rd = cache_tx_rd(tx), .like = &like};
+    struct look l = {.e = e, .rd = cache_tx_rd(tx), .like = &like};
 
     if (!news->message_id)
         return 0;
@@ -86,12 +104,13 @@ int follow_arrival(cache_tx *tx, int64_t mailbox, const struct cache_worker_news
     return 1;
 }
 
-/* Is this row, which has an address, the one that a departed message has become? */
+/* Is this row, which came from the server and was left alone since, the one that a departed message has
+ * become? */
 static int is_arrived(void *arg, const struct message *m)
 {
     struct look *l = arg;
     struct base_state base;
-    bool fits = m->state <= MESSAGE_PRESENT && !m->dirty && alike(m, l->like) &&
+    bool fits = m->state <= MESSAGE_PRESENT && !m->dirty && !m->changed_ms && alike(m, l->like) &&
                 base_of_message(l->rd, m->id, &base) == 0 && m->id > l->like->id;
     return take_if(l, m, fits);
 }
@@ -133,7 +152,7 @@ int follow_departure(cache_tx *tx, struct message *m, const struct base_state *b
     return r < 0 ? r : 1;
 }
 
-/* Came into the same mailbox after this row was made here. */
+/* Came from the server into the same mailbox after this row was made here? */
 static int is_twin(void *arg, const struct message *m)
 {
     struct look *l = arg;
@@ -142,7 +161,7 @@ static int is_twin(void *arg, const struct message *m)
                        ? m->wire_size == l->like->wire_size
                        : m->has_hash && memcmp(m->hash, l->like->hash, sizeof m->hash) == 0;
     bool fits = m->id > l->like->id && m->mailbox == l->like->mailbox && m->state <= MESSAGE_PRESENT &&
-                !m->dirty && content && base_of_message(l->rd, m->id, &base) == 0;
+                !m->dirty && !m->changed_ms && content && base_of_message(l->rd, m->id, &base) == 0;
     return take_if(l, m, fits);
 }
 

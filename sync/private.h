@@ -51,7 +51,9 @@ struct engine {
     unsigned tried_create; /* times since something was sent with success */
     char delimiter;
     int64_t quota_at_ms; /* when the quota may be asked for again, CLOCK_BOOTTIME */
-    bool saw_removals; /* by a scan of this round */
+    bool saw_removals;   /* by a scan of this round */
+    int64_t orphan[256]; /* rows moved here whose addresses went in this round (case 44) */
+    size_t orphans;
 
     pthread_mutex_t lock;  /* a leaf; protects what follows */
     pthread_cond_t wake;   /* the engine thread waits here */
@@ -123,7 +125,10 @@ enum worker_result repair_mailbox(struct engine *e, struct mailbox *box, bool un
 
 /* follow.c: case 43 and its kin. 1: the row was found, 0: there is none, -errno. */
 struct cache_worker_news;
-int follow_arrival(cache_tx *tx, int64_t mailbox, const struct cache_worker_news *news, struct message *ret);
+int follow_arrival(struct engine *e, cache_tx *tx, int64_t mailbox, const struct cache_worker_news *news,
+                   struct message *ret);
+/* The address of a row that was moved here is gone on the server. */
+void follow_orphan(struct engine *e, const struct message *m, const struct base_state *base);
 int follow_departure(cache_tx *tx, struct message *m, const struct base_state *base);
 /* Is a row that waits to be appended, or may it be, one that came from the server meanwhile? Then it is not
  * sent. */

@@ -118,7 +118,7 @@ static int look_up(cache_tx *tx, const struct pull *p, const struct change *c, s
     else if (r == -ENOENT) {
         struct base_state source = {.mailbox = p->box.id, .uid = c->uid};
         row->skip = !c->present || pending_each(rd, 0, is_source, &source) > 0;
-        r = row->skip ? 0 : follow_arrival(tx, p->box.id, &c->news, &row->m);
+        r = row->skip ? 0 : follow_arrival(p->e, tx, p->box.id, &c->news, &row->m);
         return r < 0 ? r : 0;
     }
     return r == -ENOENT ? 0 : r;
@@ -172,6 +172,8 @@ static int apply_batch(cache_tx *tx, struct pull *p, struct row *rows, struct ar
             if (r < 0)
                 return r;
             rows[i].skip = rows[i].skip || r == 1;
+            if (r == 0)
+                follow_orphan(p->e, &rows[i].m, &rows[i].base);
         }
         if (!rows[i].skip)
             fill(p, &p->change[p->from + i], &rows[i], &in[used]);
@@ -362,10 +364,19 @@ static bool adds_up(const struct pull *p)
     return brain_exists_adds_up((uint32_t)base_count(rd, p->box.id), vanished, fresh, p->scan.token.exists);
 }
 
+/* Arrivals and removals do not mix: what arrived is there to be found by what left (case 43). */
+static size_t batch_end(const struct pull *p)
+{
+    size_t to = p->from;
+    while (to < p->n && to - p->from < ENGINE_BATCH && p->change[to].present == p->change[p->from].present)
+        to++;
+    return to;
+}
+
 static enum worker_result store(struct pull *p)
 {
     for (p->from = 0;; p->from = p->to) {
-        p->to = p->from + ENGINE_BATCH < p->n ? p->from + ENGINE_BATCH : p->n;
+        p->to = batch_end(p);
         int r = cache_write(p->e->cache, CACHE_FROM_SERVER, CACHE_SOON, batch, p);
         if (r < 0) {
             log_error("mailbox %lld: cannot store what the server told: %s", (long long)p->box.id,

@@ -170,8 +170,10 @@ static int put_fresh(cache_tx *tx, struct repair *p, const struct worker_message
 {
     struct message m = {0};
     struct cache_worker_news news = {s->flags, s->date_s, s->zone_min, s->size, s->message_id};
-    int r =
-        cache_worker_apply(tx, &(struct brain_op){.verb = BRAIN_COPY, .add = s->flags}, &m, &news, p->box.id);
+    int r = follow_arrival(p->e, tx, p->box.id, &news, &m);
+    if (r == 0)
+        r = cache_worker_apply(tx, &(struct brain_op){.verb = BRAIN_COPY, .add = s->flags}, &m, &news,
+                               p->box.id);
     if (r < 0)
         return r;
     return cache_worker_agree(
@@ -187,8 +189,14 @@ static int put_alone(cache_tx *tx, struct repair *p, size_t i)
         return r == -ENOENT ? 0 : r;
     if (p->arriving[i])
         return pending_forget(tx, m.id);
-    bool unwritten = m.state == MESSAGE_WANTED || (!p->union_only && m.state == MESSAGE_PRESENT && !m.dirty);
-    if (p->had_base[i] && m.state != MESSAGE_GONE && unwritten) {
+    /* What was filed elsewhere here is sent there (case 42); what only had other flags is not worth a second
+     * copy. */
+    bool moved = m.mailbox != p->box.id;
+    struct base_state old = {.mailbox = p->box.id};
+    if (p->had_base[i] && moved)
+        follow_orphan(p->e, &m, &old);
+    bool removed = m.state == MESSAGE_WANTED || (!p->union_only && m.state == MESSAGE_PRESENT && !moved);
+    if (p->had_base[i] && removed) {
         r = cache_worker_apply(tx, &(struct brain_op){.verb = BRAIN_REMOVE}, &m, NULL, p->box.id);
         if (r < 0)
             return r;

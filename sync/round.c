@@ -198,6 +198,7 @@ static enum worker_result look_there(struct engine *e, unsigned hints, struct li
     enum worker_result r = WORKER_DONE;
 
     e->saw_removals = false;
+    e->orphans = 0;
     if (hints & HINT_FULL)
         r = append_settle_all(e); /* what could not be settled when the session began */
     if (tree && r == WORKER_DONE)
