@@ -124,25 +124,6 @@ static void renamed_to_and_fro(void **state)
     rig_assert_changes(r, "");
 }
 
-/* Case 86: names are exchanged, through a temporary one. */
-static void names_exchanged(void **state)
-{
-    struct rig *r = *state;
-    int64_t a = fill(r, "A", 1), b = fill(r, "B", 2);
-    rig_stop(r);
-    rig_open(r);
-    record_clear(&r->record);
-    file_rename_box(r, "A", "tmp-name");
-    file_rename_box(r, "B", "A");
-    file_rename_box(r, "tmp-name", "B");
-    rig_start(r);
-    rig_agree(r);
-    assert_int_equal(file_find(r, "B", mail_file(1)), a);
-    assert_int_equal(file_find(r, "A", mail_file(2)), b);
-    rig_assert_once(r, "B", mail_wire(1));
-    rig_assert_once(r, "A", mail_wire(2));
-}
-
 static void into_another_mailbox(void **state)
 {
     struct rig *r = *state;
@@ -332,7 +313,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(renamed_with_children, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(parent_and_child_renamed, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(renamed_to_and_fro, rig_setup, rig_teardown),
-        cmocka_unit_test_setup_teardown(names_exchanged, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(into_another_mailbox, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(new_one_renamed_before_it_was_sent, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(removed_here, rig_setup, rig_teardown),
