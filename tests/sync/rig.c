@@ -19,6 +19,14 @@ static struct worker *new_worker(void *arg)
     return recorder_new(model_worker(&r->login), &r->record, r->login.keywords);
 }
 
+static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    (void)st, (void)type, (void)ftw;
+    return remove(path);
+}
+
+static struct rig *open_rig;
+
 void rig_begin(struct rig *r, const struct model_features *f)
 {
     const char *log = getenv("RIG_LOG");
@@ -27,6 +35,7 @@ void rig_begin(struct rig *r, const struct model_features *f)
         .dir = "/tmp/mailmount-sync-XXXXXX",
         .account = {.name = (char *)"test", .poll_s = 3600, .connections = 3, .keep_deleted_s = 86400}};
     assert_non_null(mkdtemp(r->dir));
+    open_rig = r;
     snprintf(r->cache_dir, sizeof r->cache_dir, "%s/cache", r->dir);
     record_init(&r->record);
     r->model = model_new(f);
@@ -78,18 +87,21 @@ void rig_stop(struct rig *r)
     r->cache = NULL;
 }
 
-static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st, (void)type, (void)ftw;
-    return remove(path);
-}
-
 void rig_end(struct rig *r)
 {
     rig_stop(r);
     record_finish(&r->record);
     model_free(r->model);
     nftw(r->dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    open_rig = NULL;
+}
+
+int rig_end_open(void **state)
+{
+    (void)state;
+    if (open_rig)
+        rig_end(open_rig);
+    return 0;
 }
 
 void rig_lose_database(struct rig *r)

@@ -43,6 +43,8 @@ void rig_lose_database(struct rig *r); /* while stopped */
 int rig_setup(void **state);
 int rig_setup_stopped(void **state);
 int rig_teardown(void **state);
+/* For tests that make static rigs of their own: ends what a failed test left open. */
+int rig_end_open(void **state);
 
 /* ---- quiet points ---- */
 /* Syncs until both sides agree, breaks of the line included, and compares them. */

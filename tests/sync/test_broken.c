@@ -9,7 +9,7 @@ static const struct model_features poor = {.speed = WORKER_SPEED_CONDSTORE, .lis
 /* One run with the session breaking at the nth operation; false when there were fewer. */
 static bool broken_at(const struct model_features *f, const struct model_trouble *t)
 {
-    struct rig r;
+    static struct rig r;
     story_begin(&r, f);
     rig_open(&r);
     story_work(&r);
@@ -70,7 +70,7 @@ static void half_way_without_uidplus_and_move(void **state)
 /* A line that breaks all the time still brings everything through, in the end. */
 static void over_and_over(const struct model_features *f, bool effect)
 {
-    struct rig r;
+    static struct rig r;
     story_begin(&r, f);
     rig_open(&r);
     story_work(&r);
@@ -96,21 +96,21 @@ static void every_few_operations(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest one[] = {
-        cmocka_unit_test(before_the_effect),
+        cmocka_unit_test_teardown(before_the_effect, rig_end_open),
     };
     const struct CMUnitTest two[] = {
-        cmocka_unit_test(after_the_effect),
-        cmocka_unit_test(half_way),
+        cmocka_unit_test_teardown(after_the_effect, rig_end_open),
+        cmocka_unit_test_teardown(half_way, rig_end_open),
     };
     const struct CMUnitTest three[] = {
-        cmocka_unit_test(before_the_effect_without_uidplus_and_move),
+        cmocka_unit_test_teardown(before_the_effect_without_uidplus_and_move, rig_end_open),
     };
     const struct CMUnitTest four[] = {
-        cmocka_unit_test(after_the_effect_without_uidplus_and_move),
-        cmocka_unit_test(half_way_without_uidplus_and_move),
+        cmocka_unit_test_teardown(after_the_effect_without_uidplus_and_move, rig_end_open),
+        cmocka_unit_test_teardown(half_way_without_uidplus_and_move, rig_end_open),
     };
     const struct CMUnitTest five[] = {
-        cmocka_unit_test(every_few_operations),
+        cmocka_unit_test_teardown(every_few_operations, rig_end_open),
     };
     int part = argc > 1 ? atoi(argv[1]) : 0, failed = 0;
     if (part == 0 || part == 1)

@@ -42,7 +42,7 @@ static void recover(struct rig *r)
 
 static bool dies_at(const struct model_features *f, const struct model_trouble *t)
 {
-    struct rig r;
+    static struct rig r;
     prepare(&r, f);
     model_plan(r.model, t);
     pid_t pid = fork();
@@ -93,7 +93,7 @@ static void after_the_effect_without_uidplus_and_move(void **state)
 /* Dies at the second change after each start, until it gets through: each life must bring it on by one. */
 static void again_and_again(void **state)
 {
-    struct rig r;
+    static struct rig r;
     int status;
     unsigned deaths = 0;
     (void)state;
@@ -117,7 +117,7 @@ static void at_any_moment(void **state)
 {
     (void)state;
     for (unsigned i = 0; i < 25; i++) {
-        struct rig r;
+        static struct rig r;
         prepare(&r, i % 2 ? &poor : &model_full);
         for (unsigned k = 0; k < 3; k++) {
             pid_t pid = fork();
@@ -135,16 +135,18 @@ static void at_any_moment(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest before[] = {
-        cmocka_unit_test(before_the_effect),
-        cmocka_unit_test(half_way),
+        cmocka_unit_test_teardown(before_the_effect, rig_end_open),
+    };
+    const struct CMUnitTest half[] = {
+        cmocka_unit_test_teardown(half_way, rig_end_open),
     };
     const struct CMUnitTest after[] = {
-        cmocka_unit_test(after_the_effect),
-        cmocka_unit_test(after_the_effect_without_uidplus_and_move),
+        cmocka_unit_test_teardown(after_the_effect, rig_end_open),
+        cmocka_unit_test_teardown(after_the_effect_without_uidplus_and_move, rig_end_open),
     };
     const struct CMUnitTest often[] = {
-        cmocka_unit_test(again_and_again),
-        cmocka_unit_test(at_any_moment),
+        cmocka_unit_test_teardown(again_and_again, rig_end_open),
+        cmocka_unit_test_teardown(at_any_moment, rig_end_open),
     };
     int part = argc > 1 ? atoi(argv[1]) : 0, failed = 0;
     if (part == 0 || part == 1)
@@ -153,5 +155,7 @@ int main(int argc, char **argv)
         failed += cmocka_run_group_tests(after, NULL, NULL);
     if (part == 0 || part == 3)
         failed += cmocka_run_group_tests(often, NULL, NULL);
+    if (part == 0 || part == 4)
+        failed += cmocka_run_group_tests(half, NULL, NULL);
     return failed;
 }

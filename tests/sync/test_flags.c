@@ -176,7 +176,7 @@ static void flagged_here_and_removed_there(void **state)
 
 static void exercise(const struct model_features *f)
 {
-    struct rig r;
+    static struct rig r;
     struct model_view v;
     rig_begin(&r, f);
     for (unsigned i = 1; i <= 6; i++)
@@ -238,9 +238,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(marking_is_not_removing, rig_setup_stopped, rig_teardown),
         cmocka_unit_test_setup_teardown(removed_here_and_flagged_there, rig_setup_stopped, rig_teardown),
         cmocka_unit_test_setup_teardown(flagged_here_and_removed_there, rig_setup_stopped, rig_teardown),
-        cmocka_unit_test(a_server_without_condstore),
-        cmocka_unit_test(a_server_with_condstore),
-        cmocka_unit_test(a_server_with_qresync),
+        cmocka_unit_test_teardown(a_server_without_condstore, rig_end_open),
+        cmocka_unit_test_teardown(a_server_with_condstore, rig_end_open),
+        cmocka_unit_test_teardown(a_server_with_qresync, rig_end_open),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

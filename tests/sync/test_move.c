@@ -34,7 +34,7 @@ static void check_moved(struct rig *r, int64_t id)
 
 static void a_rename_is_one_move(void **state)
 {
-    struct rig r;
+    static struct rig r;
     (void)state;
     int64_t id = begin(&r, &model_full);
     file_move(&r, id, "Archive");
@@ -48,7 +48,7 @@ static void a_rename_is_one_move(void **state)
 static void without_uidplus_the_copy_is_looked_for(void **state)
 {
     struct model_features f = model_full;
-    struct rig r;
+    static struct rig r;
     (void)state;
     f.uidplus = false;
     int64_t id = begin(&r, &f);
@@ -61,7 +61,7 @@ static void without_uidplus_the_copy_is_looked_for(void **state)
 static void without_move_it_is_copied_and_expunged(void **state)
 {
     struct model_features f = model_full;
-    struct rig r;
+    static struct rig r;
     (void)state;
     f.move = false;
     int64_t id = begin(&r, &f);
@@ -74,7 +74,7 @@ static void without_move_it_is_copied_and_expunged(void **state)
 static void with_neither(void **state)
 {
     struct model_features f = {.speed = WORKER_SPEED_NONE};
-    struct rig r;
+    static struct rig r;
     (void)state;
     int64_t id = begin(&r, &f);
     file_move(&r, id, "Archive");
@@ -85,7 +85,7 @@ static void with_neither(void **state)
 
 static void several_go_in_one_command(void **state)
 {
-    struct rig r;
+    static struct rig r;
     (void)state;
     int64_t id = begin(&r, &model_full), more[4];
     for (unsigned i = 0; i < 4; i++)
@@ -107,7 +107,7 @@ static void several_go_in_one_command(void **state)
 
 static void moved_and_flagged(void **state)
 {
-    struct rig r;
+    static struct rig r;
     struct model_view v;
     (void)state;
     int64_t id = begin(&r, &model_full);
@@ -125,7 +125,7 @@ static void moved_and_flagged(void **state)
 
 static void there_and_back_sends_nothing(void **state)
 {
-    struct rig r;
+    static struct rig r;
     (void)state;
     int64_t id = begin(&r, &model_full);
     rig_stop(&r);
@@ -141,7 +141,7 @@ static void there_and_back_sends_nothing(void **state)
 
 static void into_a_new_mailbox(void **state)
 {
-    struct rig r;
+    static struct rig r;
     (void)state;
     int64_t id = begin(&r, &model_full);
     rig_stop(&r);
@@ -163,7 +163,7 @@ static void into_a_new_mailbox(void **state)
 /* Case 42: filing is work, and it is not lost because another client removed the message. */
 static void moved_here_and_gone_there(void **state)
 {
-    struct rig r;
+    static struct rig r;
     (void)state;
     int64_t id = begin(&r, &model_full);
     rig_stop(&r);
@@ -178,7 +178,7 @@ static void moved_here_and_gone_there(void **state)
 /* Case 43, the least of it: the message is in its new place, and in no other. */
 static void moved_by_another_client(void **state)
 {
-    struct rig r;
+    static struct rig r;
     (void)state;
     begin(&r, &model_full);
     model_move(r.model, "INBOX", 1, "Archive");
@@ -191,7 +191,7 @@ static void moved_by_another_client(void **state)
 
 static void a_copy_is_a_second_message(void **state)
 {
-    struct rig r;
+    static struct rig r;
     (void)state;
     int64_t id = begin(&r, &model_full);
     int64_t copy = file_copy(&r, id, "Archive");
@@ -207,17 +207,17 @@ static void a_copy_is_a_second_message(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_rename_is_one_move),
-        cmocka_unit_test(without_uidplus_the_copy_is_looked_for),
-        cmocka_unit_test(without_move_it_is_copied_and_expunged),
-        cmocka_unit_test(with_neither),
-        cmocka_unit_test(several_go_in_one_command),
-        cmocka_unit_test(moved_and_flagged),
-        cmocka_unit_test(there_and_back_sends_nothing),
-        cmocka_unit_test(into_a_new_mailbox),
-        cmocka_unit_test(moved_here_and_gone_there),
-        cmocka_unit_test(moved_by_another_client),
-        cmocka_unit_test(a_copy_is_a_second_message),
+        cmocka_unit_test_teardown(a_rename_is_one_move, rig_end_open),
+        cmocka_unit_test_teardown(without_uidplus_the_copy_is_looked_for, rig_end_open),
+        cmocka_unit_test_teardown(without_move_it_is_copied_and_expunged, rig_end_open),
+        cmocka_unit_test_teardown(with_neither, rig_end_open),
+        cmocka_unit_test_teardown(several_go_in_one_command, rig_end_open),
+        cmocka_unit_test_teardown(moved_and_flagged, rig_end_open),
+        cmocka_unit_test_teardown(there_and_back_sends_nothing, rig_end_open),
+        cmocka_unit_test_teardown(into_a_new_mailbox, rig_end_open),
+        cmocka_unit_test_teardown(moved_here_and_gone_there, rig_end_open),
+        cmocka_unit_test_teardown(moved_by_another_client, rig_end_open),
+        cmocka_unit_test_teardown(a_copy_is_a_second_message, rig_end_open),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

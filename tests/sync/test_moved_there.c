@@ -21,7 +21,7 @@ static int64_t begin(struct rig *r, const struct model_features *f)
 /* Case 45 */
 static void moved_to_the_same_place_by_both(void **state)
 {
-    struct rig r;
+    static struct rig r;
     (void)state;
     int64_t id = begin(&r, &model_full);
     rig_stop(&r);
@@ -38,7 +38,7 @@ static void moved_to_the_same_place_by_both(void **state)
 /* Case 44: one copy, whichever place wins. */
 static void moved_to_different_places(void **state)
 {
-    struct rig r;
+    static struct rig r;
     (void)state;
     int64_t id = begin(&r, &model_full);
     model_create(r.model, "Other");
@@ -56,7 +56,7 @@ static void moved_to_different_places(void **state)
 /* Case 43, all of it: the same row, nothing downloaded. */
 static void moved_by_another_client_keeps_its_inode(void **state)
 {
-    struct rig r;
+    static struct rig r;
     (void)state;
     int64_t id = begin(&r, &model_full);
     model_move(r.model, "INBOX", 1, "Archive");
@@ -68,7 +68,7 @@ static void moved_by_another_client_keeps_its_inode(void **state)
 /* Case 85: the mailbox is known again by its UIDVALIDITY and UIDs. */
 static void a_mailbox_renamed_there_keeps_its_inodes(void **state)
 {
-    struct rig r;
+    static struct rig r;
     int64_t id[21];
     (void)state;
     begin(&r, &model_full);
@@ -92,7 +92,7 @@ static void a_mailbox_renamed_there_keeps_its_inodes(void **state)
  * same. */
 static void moved_by_both_into_a_mailbox_renamed_here(void **state)
 {
-    struct rig r;
+    static struct rig r;
     (void)state;
     int64_t id = begin(&r, &model_full);
     rig_stop(&r);
@@ -109,7 +109,7 @@ static void moved_by_both_into_a_mailbox_renamed_here(void **state)
 /* Cases 43 and 70: flags that changed here are no reason to send a message that another client filed. */
 static void flagged_here_and_moved_there_from_a_renumbered_mailbox(void **state)
 {
-    struct rig r;
+    static struct rig r;
     struct model_view v;
     (void)state;
     int64_t id = begin(&r, &model_full);
@@ -131,7 +131,7 @@ static void flagged_here_and_moved_there_from_a_renumbered_mailbox(void **state)
 /* Case 44 where the numbers of the server's choice change, too. */
 static void moved_to_different_places_one_of_them_renumbered(void **state)
 {
-    struct rig r;
+    static struct rig r;
     (void)state;
     int64_t id = begin(&r, &model_full);
     model_create(r.model, "Other");
@@ -152,7 +152,7 @@ static void moved_to_different_places_one_of_them_renumbered(void **state)
 /* Another client gave it a new UID in its own mailbox, as some do when they rewrite it. */
 static void moved_here_and_given_a_new_uid_there(void **state)
 {
-    struct rig r;
+    static struct rig r;
     (void)state;
     int64_t id = begin(&r, &model_full);
     rig_stop(&r);
@@ -168,14 +168,14 @@ static void moved_here_and_given_a_new_uid_there(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(moved_by_another_client_keeps_its_inode),
-        cmocka_unit_test(moved_to_different_places),
-        cmocka_unit_test(moved_to_the_same_place_by_both),
-        cmocka_unit_test(a_mailbox_renamed_there_keeps_its_inodes),
-        cmocka_unit_test(moved_by_both_into_a_mailbox_renamed_here),
-        cmocka_unit_test(flagged_here_and_moved_there_from_a_renumbered_mailbox),
-        cmocka_unit_test(moved_to_different_places_one_of_them_renumbered),
-        cmocka_unit_test(moved_here_and_given_a_new_uid_there),
+        cmocka_unit_test_teardown(moved_by_another_client_keeps_its_inode, rig_end_open),
+        cmocka_unit_test_teardown(moved_to_different_places, rig_end_open),
+        cmocka_unit_test_teardown(moved_to_the_same_place_by_both, rig_end_open),
+        cmocka_unit_test_teardown(a_mailbox_renamed_there_keeps_its_inodes, rig_end_open),
+        cmocka_unit_test_teardown(moved_by_both_into_a_mailbox_renamed_here, rig_end_open),
+        cmocka_unit_test_teardown(flagged_here_and_moved_there_from_a_renumbered_mailbox, rig_end_open),
+        cmocka_unit_test_teardown(moved_to_different_places_one_of_them_renumbered, rig_end_open),
+        cmocka_unit_test_teardown(moved_here_and_given_a_new_uid_there, rig_end_open),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

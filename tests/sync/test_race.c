@@ -95,7 +95,7 @@ static void store_after_renumbering(void **state)
 /* A move without MOVE, whose end (the expunge) comes after a break and a renumbering. */
 static void rest_of_a_move_after_renumbering(void **state)
 {
-    struct rig r;
+    static struct rig r;
     struct model_features f = model_full;
     (void)state;
     f.move = false;
@@ -260,7 +260,7 @@ enum { KINDS = sizeof kind / sizeof *kind };
 
 static void move_into_renumbered(const struct model_features *f, bool unknown)
 {
-    struct rig r;
+    static struct rig r;
     rig_begin(&r, f);
     fill(&r);
     for (unsigned i = 20; i < 25; i++)
@@ -316,7 +316,7 @@ static void a_twin_comes_while_the_outcome_is_unknown(void **state)
 /* New mail while UIDs are awaited: APPENDUID is ours, and theirs is not taken for it. */
 static void others_append_at_the_same_time(void **state)
 {
-    struct rig r;
+    static struct rig r;
     (void)state;
     for (unsigned uidplus = 0; uidplus < 2; uidplus++) {
         struct model_features f = model_full;
@@ -412,7 +412,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(expunge_after_renumbering, rig_setup_stopped, rig_teardown),
         cmocka_unit_test_setup_teardown(move_after_renumbering, rig_setup_stopped, rig_teardown),
         cmocka_unit_test_setup_teardown(store_after_renumbering, rig_setup_stopped, rig_teardown),
-        cmocka_unit_test(rest_of_a_move_after_renumbering),
+        cmocka_unit_test_teardown(rest_of_a_move_after_renumbering, rig_end_open),
         cmocka_unit_test_setup_teardown(gone_before_it_is_changed, rig_setup_stopped, rig_teardown),
         cmocka_unit_test_setup_teardown(gone_before_it_is_moved, rig_setup_stopped, rig_teardown),
         cmocka_unit_test_setup_teardown(target_gone_before_the_move, rig_setup_stopped, rig_teardown),
@@ -421,11 +421,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(renumbered_before_the_append, rig_setup_stopped, rig_teardown),
         cmocka_unit_test_setup_teardown(renumbered_while_the_outcome_is_unknown, rig_setup_stopped,
                                         rig_teardown),
-        cmocka_unit_test(target_renumbered_before_the_move),
-        cmocka_unit_test(target_renumbered_while_the_move_is_unknown),
+        cmocka_unit_test_teardown(target_renumbered_before_the_move, rig_end_open),
+        cmocka_unit_test_teardown(target_renumbered_while_the_move_is_unknown, rig_end_open),
         cmocka_unit_test_setup_teardown(a_twin_comes_while_the_outcome_is_unknown, rig_setup_stopped,
                                         rig_teardown),
-        cmocka_unit_test(others_append_at_the_same_time),
+        cmocka_unit_test_teardown(others_append_at_the_same_time, rig_end_open),
         cmocka_unit_test_setup_teardown(flagged_while_it_is_sent, rig_setup_stopped, rig_teardown),
         cmocka_unit_test_setup_teardown(removed_while_it_is_sent, rig_setup_stopped, rig_teardown),
         cmocka_unit_test_setup_teardown(moved_while_it_is_sent, rig_setup_stopped, rig_teardown),
