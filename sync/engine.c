@@ -424,14 +424,17 @@ static unsigned fetchers_for(const struct config_account *a)
 
 int engine_start(struct engine *e)
 {
-    int r = pthread_create(&e->thread, NULL, engine_main, e);
-    if (r)
-        return -r;
-    e->running = true;
     unsigned fetchers = fetchers_for(e->account);
+    int r = 0;
+
+    e->alone = fetchers == 0;
     while (e->fetchers < fetchers && r == 0) {
         r = pthread_create(&e->fetcher[e->fetchers], NULL, fetch_main, e);
         e->fetchers += r == 0;
+    }
+    if (r == 0) {
+        r = pthread_create(&e->thread, NULL, engine_main, e);
+        e->running = r == 0;
     }
     if (r == 0 && e->account->idle && e->account->connections > 1) {
         r = pthread_create(&e->watcher, NULL, watch_main, e);

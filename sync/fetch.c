@@ -76,6 +76,19 @@ static bool claim(struct engine *e, int64_t id)
     return ok;
 }
 
+static void unclaim_last(struct fetch *f)
+{
+    struct engine *e = f->e;
+    int64_t id = f->row[--f->n].id;
+    pthread_mutex_lock(&e->lock);
+    for (size_t i = e->n_claimed; i-- > 0;)
+        if (e->claimed[i] == id) {
+            e->claimed[i] = e->claimed[--e->n_claimed];
+            break;
+        }
+    pthread_mutex_unlock(&e->lock);
+}
+
 static int compare_wanted(const void *a, const void *b)
 {
     return compare_ids(&((const struct wanted *)a)->id, &((const struct wanted *)b)->id);
@@ -125,6 +138,12 @@ static int choose(void *arg, const struct message *m)
     if (!claim(f->e, m->id))
         return 0;
     f->row[f->n++] = (struct wanted){.id = m->id, .uid = base.uid};
+    /* The list is a snapshot from before the claim: another session may have brought the body since. */
+    struct message now;
+    if (message_get(cache_reader(f->e->cache), m->id, &now) < 0 || now.state != MESSAGE_WANTED) {
+        unclaim_last(f);
+        return 0;
+    }
     f->bytes += m->size;
     return f->n == FETCH_MESSAGES || f->bytes >= FETCH_BYTES;
 }

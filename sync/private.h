@@ -39,7 +39,8 @@ struct engine {
     void *new_worker_arg;
 
     pthread_t thread, watcher, fetcher[ENGINE_FETCHERS_MAX];
-    unsigned fetchers;
+    unsigned fetchers; /* started: of who starts and stops the engine */
+    bool alone;        /* no fetchers: the engine thread brings the bodies; constant once threads run */
     bool running, watching;
 
     /* The engine thread's own. */

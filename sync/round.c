@@ -171,7 +171,7 @@ static enum worker_result fetch_all(struct engine *e, const struct list *scan)
 static enum worker_result fetch_alone(struct engine *e)
 {
     bool any = false;
-    if (e->fetchers)
+    if (!e->alone)
         return WORKER_DONE;
     enum worker_result r = fetch_some(e, e->worker, 0, &any);
     if (any)
@@ -284,7 +284,11 @@ static int is_unsettled(void *arg, const struct message *m)
 static int is_box_unrest(void *arg, const struct mailbox *m)
 {
     struct rest *s = arg;
+    char name[MAILBOX_REMOTE_MAX];
     bool to_do = m->on_server ? m->removed : m->dirs && !m->removed;
+    /* Called differently on both sides: a rename that is not through, or that is beyond us (case 86). */
+    if (m->on_server && !m->removed && mailbox_remote_name(s->rd, m, s->e->delimiter, name) == 0)
+        to_do = to_do || strcmp(name, m->remote) != 0;
     return to_do && !has_failed(s->rd, 0, m->id);
 }
 

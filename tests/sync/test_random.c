@@ -12,7 +12,7 @@ static const char *const box_name[BOXES] = {"INBOX", "Archive", "Lists/work"};
 static const char other_name[] = "Lists/play"; /* of the last one, when it was renamed */
 
 struct world {
-    static struct rig r;
+    struct rig r;
     uint64_t random;
     unsigned mails;
     bool renumbers;       /* UIDVALIDITY changes now and then */
