@@ -11,8 +11,9 @@
  * place and the address of the second one, which is forgotten.
  *
  * If the row had been moved here too, meanwhile, the server's place wins (case 44), and the same place is no
- * conflict (case 45). Such a row then waits to be appended, as a copy that a person made does; which of them
- * lost its address in this very round is remembered, for a person's copy stays where it was put.
+ * conflict (case 45). Such a row, and one that was flagged here (case 11), then waits to be appended as a
+ * copy does that a person made; a person's copy stays where it was put. So the rows that lost their address
+ * are remembered until all mailboxes were looked at.
  *
  * A message that waits to be appended may have come into its mailbox from elsewhere, as a server's own copy
  * of what a program filed (case 22): when the content is the same, octet for octet, it is that one.
@@ -58,10 +59,9 @@ static bool is_orphan(const struct engine *e, int64_t id)
     return false;
 }
 
-void follow_orphan(struct engine *e, const struct message *m, const struct base_state *base)
+void follow_orphan(struct engine *e, const struct message *m)
 {
-    bool moved = m->state == MESSAGE_PRESENT && m->mailbox != base->mailbox;
-    if (moved && e->orphans < sizeof e->orphan / sizeof *e->orphan)
+    if (m->state == MESSAGE_PRESENT && e->orphans < sizeof e->orphan / sizeof *e->orphan)
         e->orphan[e->orphans++] = m->id;
 }
 
@@ -70,8 +70,8 @@ static int is_departed(void *arg, const struct message *m)
 {
     struct look *l = arg;
     bool gone = m->state == MESSAGE_GONE && !m->dirty && !m->after;
-    bool moved = m->state == MESSAGE_PRESENT && cache_worker_is_mail(m) && is_orphan(l->e, m->id);
-    return take_if(l, m, m->has_hash && (gone || moved) && alike(m, l->like) && !has_address(l->rd, m->id));
+    bool orphan = m->state == MESSAGE_PRESENT && cache_worker_is_mail(m) && is_orphan(l->e, m->id);
+    return take_if(l, m, m->has_hash && (gone || orphan) && alike(m, l->like) && !has_address(l->rd, m->id));
 }
 
 int follow_arrival(struct engine *e, cache_tx *tx, int64_t mailbox, const struct cache_worker_news *news,
@@ -90,6 +90,10 @@ int follow_arrival(struct engine *e, cache_tx *tx, int64_t mailbox, const struct
     if (l.found.state == MESSAGE_PRESENT && l.found.mailbox == mailbox)
         return 0;
     log_info("case 43: row %lld is in mailbox %lld now", (long long)l.found.id, (long long)mailbox);
+    /* What was marked here meanwhile stays marked; what it was before is not known any more. */
+    flags_t flags = news->flags;
+    if (l.found.state == MESSAGE_PRESENT)
+        flags = ((flags | l.found.flags) & ~FLAG_DELETED) | (flags & l.found.flags);
     l.found.state = MESSAGE_PRESENT;
     l.found.mailbox = mailbox;
     if (l.found.sub == SUB_TMP)
@@ -97,7 +101,7 @@ int follow_arrival(struct engine *e, cache_tx *tx, int64_t mailbox, const struct
     l.found.gone_at = 0;
     r = message_put(tx, &l.found);
     if (r == 0)
-        r = message_set_flags(tx, &l.found, news->flags);
+        r = message_set_flags(tx, &l.found, flags);
     if (r < 0)
         return r;
     *ret = l.found;

@@ -53,7 +53,7 @@ struct engine {
     char delimiter;
     int64_t quota_at_ms; /* when the quota may be asked for again, CLOCK_BOOTTIME */
     bool saw_removals;   /* by a scan of this round */
-    int64_t orphan[256]; /* rows moved here whose addresses went in this round (case 44) */
+    int64_t orphan[256]; /* rows whose addresses went since all mailboxes were last looked at */
     size_t orphans;
 
     pthread_mutex_t lock;  /* a leaf; protects what follows */
@@ -128,8 +128,8 @@ enum worker_result repair_mailbox(struct engine *e, struct mailbox *box, bool un
 struct cache_worker_news;
 int follow_arrival(struct engine *e, cache_tx *tx, int64_t mailbox, const struct cache_worker_news *news,
                    struct message *ret);
-/* The address of a row that was moved here is gone on the server. */
-void follow_orphan(struct engine *e, const struct message *m, const struct base_state *base);
+/* The address of a row is gone on the server, and the row is not (moved or flagged here). */
+void follow_orphan(struct engine *e, const struct message *m);
 int follow_departure(cache_tx *tx, struct message *m, const struct base_state *base);
 /* Is a row that waits to be appended, or may it be, one that came from the server meanwhile? Then it is not
  * sent. */

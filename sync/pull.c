@@ -145,8 +145,10 @@ static int settle_row(cache_tx *tx, struct pull *p, const struct change *c, stru
 {
     if (!row->m.id)
         return 0;
-    if (!c->present)
+    if (!c->present) {
+        follow_orphan(p->e, &row->m);
         return cache_worker_agree(tx, row->m.id, NULL);
+    }
     struct base_state base = {
         .mailbox = p->box.id, .uid = c->uid, .message = row->m.id, .flags = c->news.flags};
     return cache_worker_agree(tx, row->m.id, &base);
@@ -172,8 +174,6 @@ static int apply_batch(cache_tx *tx, struct pull *p, struct row *rows, struct ar
             if (r < 0)
                 return r;
             rows[i].skip = rows[i].skip || r == 1;
-            if (r == 0)
-                follow_orphan(p->e, &rows[i].m, &rows[i].base);
         }
         if (!rows[i].skip)
             fill(p, &p->change[p->from + i], &rows[i], &in[used]);

@@ -192,9 +192,8 @@ static int put_alone(cache_tx *tx, struct repair *p, size_t i)
     /* What was filed elsewhere here is sent there (case 42); what only had other flags is not worth a second
      * copy. */
     bool moved = m.mailbox != p->box.id;
-    struct base_state old = {.mailbox = p->box.id};
     if (p->had_base[i] && moved)
-        follow_orphan(p->e, &m, &old);
+        follow_orphan(p->e, &m);
     bool removed = m.state == MESSAGE_WANTED || (!p->union_only && m.state == MESSAGE_PRESENT && !moved);
     if (p->had_base[i] && removed) {
         r = cache_worker_apply(tx, &(struct brain_op){.verb = BRAIN_REMOVE}, &m, NULL, p->box.id);

@@ -198,7 +198,6 @@ static enum worker_result look_there(struct engine *e, unsigned hints, struct li
     enum worker_result r = WORKER_DONE;
 
     e->saw_removals = false;
-    e->orphans = 0;
     if (hints & HINT_FULL)
         r = append_settle_all(e); /* what could not be settled when the session began */
     if (tree && r == WORKER_DONE)
@@ -213,6 +212,10 @@ static enum worker_result look_there(struct engine *e, unsigned hints, struct li
         if (r == WORKER_DONE)
             r = scan_all(e, scan, &complete);
     }
+    /* All mailboxes were looked at: what was not found in one of them is nowhere. A round that broke off
+     * leaves that open. */
+    if (r == WORKER_DONE)
+        e->orphans = 0;
     return r;
 }
 
