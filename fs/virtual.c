@@ -151,7 +151,17 @@ void virtual_read(fuse_req_t req, size_t size, off_t off, struct fuse_file_info 
 {
     const char *text = (const char *)(uintptr_t)fi->fh;
     size_t length = strlen(text), from = off < (off_t)length ? (size_t)off : length;
-    fuse_reply_buf(req, text + from, length - from < size ? length - from : size);
+    size_t n = length - from < size ? length - from : size;
+    /* A copy: as soon as the kernel has the answer, another thread may be told to release the file, before
+     * the call that gave the answer has returned. */
+    char *part = malloc(n + 1);
+    if (!part) {
+        reply_err(req, -ENOMEM);
+        return;
+    }
+    memcpy(part, text + from, n);
+    fuse_reply_buf(req, part, n);
+    free(part);
 }
 
 void virtual_release(fuse_req_t req, struct fuse_file_info *fi)
