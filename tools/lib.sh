@@ -100,4 +100,8 @@ open_fuse_device() {
         say "Opening /dev/fuse to all users, as Debian's udev does (chmod 666 /dev/fuse)"
         as_root chmod 666 /dev/fuse
     fi
+    if [ ! -e /etc/mtab ]; then
+        say "Making /etc/mtab, which fusermount3 reads (a link to /proc/self/mounts, as everywhere)"
+        as_root ln -s /proc/self/mounts /etc/mtab
+    fi
 }
