@@ -348,6 +348,8 @@ void local_free(struct local *l)
 {
     if (!l)
         return;
+    while (l->dirs) /* when the mount ends, nobody says that they are not needed any more */
+        local_dir_leave(l, l->dirs);
     while (l->boxes) {
         struct local_box_entry *b = l->boxes;
         l->boxes = b->next;

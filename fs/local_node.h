@@ -32,7 +32,11 @@ struct local {
     pthread_mutex_t lock;                     /* a leaf */
     struct local_node *bucket[LOCAL_BUCKETS]; /* protected by lock */
     struct local_box_entry *boxes;            /* protected by lock */
+    struct local_dir *dirs;                   /* open directories, local_ops.c; protected by lock */
 };
+
+struct local_dir;
+void local_dir_leave(struct local *l, struct local_dir *d);
 
 /* The descriptor of a node that the kernel, or local_box, holds. Valid while that is so. */
 int local_node_fd(struct local *l, fuse_ino_t ino);

@@ -312,6 +312,7 @@ void local_fallocate(struct local *l, fuse_req_t req, fuse_ino_t ino, int mode, 
 /* ---- directories ---- */
 
 struct local_dir {
+    struct local_dir *next; /* protected by local.lock */
     DIR *dir;
     struct dirent *ahead; /* read, but it did not fit */
     off_t offset;
@@ -322,6 +323,27 @@ static struct local_dir *dir_of(const struct fuse_file_info *fi)
     return (struct local_dir *)(uintptr_t)fi->fh;
 }
 
+static void local_dir_enter(struct local *l, struct local_dir *d)
+{
+    pthread_mutex_lock(&l->lock);
+    d->next = l->dirs;
+    l->dirs = d;
+    pthread_mutex_unlock(&l->lock);
+}
+
+void local_dir_leave(struct local *l, struct local_dir *d)
+{
+    pthread_mutex_lock(&l->lock);
+    struct local_dir **at = &l->dirs;
+    while (*at && *at != d)
+        at = &(*at)->next;
+    if (*at)
+        *at = d->next;
+    pthread_mutex_unlock(&l->lock);
+    closedir(d->dir);
+    free(d);
+}
+
 void local_opendir(struct local *l, fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     char path[32];
@@ -329,9 +351,10 @@ void local_opendir(struct local *l, fuse_req_t req, fuse_ino_t ino, struct fuse_
     local_node_path(l, ino, path);
     if (d && (d->dir = opendir(path))) {
         fi->fh = (uintptr_t)d;
-        if (fuse_reply_open(req, fi) == 0)
-            return;
-        closedir(d->dir);
+        local_dir_enter(l, d);
+        if (fuse_reply_open(req, fi) < 0)
+            local_dir_leave(l, d);
+        return;
     } else {
         fuse_reply_err(req, d ? errno : ENOMEM);
     }
@@ -392,11 +415,8 @@ void local_readdir(struct local *l, fuse_req_t req, fuse_ino_t ino, size_t size,
 
 void local_releasedir(struct local *l, fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    struct local_dir *d = dir_of(fi);
-    (void)l;
     (void)ino;
-    closedir(d->dir);
-    free(d);
+    local_dir_leave(l, dir_of(fi));
     fuse_reply_err(req, 0);
 }
 

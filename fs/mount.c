@@ -168,6 +168,7 @@ int fs_mount(struct cache *c, const struct fs_options *o, struct fs **ret, struc
     struct fs *fs = calloc(1, sizeof(*fs));
     if (!fs)
         return fault_set(f, FAULT_IO, -ENOMEM, "mount: out of memory");
+    pthread_mutex_init(&fs->listings_lock, NULL);
     fs->cache = c;
     fs->uid = getuid();
     fs->gid = getgid();
@@ -217,6 +218,7 @@ void fs_unmount(struct fs *fs)
     events_free(fs->events);
     if (fs->se)
         fuse_session_destroy(fs->se);
+    listings_finish(fs);
     files_free(fs->files);
     local_free(fs->local);
     free((char *)fs->o.mountpoint);

@@ -127,6 +127,7 @@ struct entry {
 };
 
 struct listing {
+    struct listing *next; /* protected by listings_lock */
     struct arena arena;
     struct entry *first, **last;
 };
@@ -218,6 +219,35 @@ static bool has_listing(fuse_ino_t ino)
     return ino == VIRTUAL_DIR || (ino_is_dir(ino) && ino_sub(ino) == SUB_BOX);
 }
 
+/* Those that are open are known: when the mount ends, nobody says that they are not needed any more. */
+static void listing_enter(struct fs *fs, struct listing *l)
+{
+    pthread_mutex_lock(&fs->listings_lock);
+    l->next = fs->listings;
+    fs->listings = l;
+    pthread_mutex_unlock(&fs->listings_lock);
+}
+
+static void listing_leave(struct fs *fs, struct listing *l)
+{
+    pthread_mutex_lock(&fs->listings_lock);
+    struct listing **at = &fs->listings;
+    while (*at && *at != l)
+        at = &(*at)->next;
+    if (*at)
+        *at = l->next;
+    pthread_mutex_unlock(&fs->listings_lock);
+    arena_finish(&l->arena);
+    free(l);
+}
+
+void listings_finish(struct fs *fs)
+{
+    while (fs->listings)
+        listing_leave(fs, fs->listings);
+    pthread_mutex_destroy(&fs->listings_lock);
+}
+
 void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     if (ino_is_local(ino)) {
@@ -229,10 +259,12 @@ void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         reply_err(req, -ENOMEM);
         return;
     }
+    if (l)
+        listing_enter(fs_of(req), l);
     fi->fh = (uintptr_t)l;
     fi->cache_readdir = fi->keep_cache = ino != VIRTUAL_DIR;
-    if (fuse_reply_open(req, fi) == -ENOENT)
-        free(l);
+    if (fuse_reply_open(req, fi) == -ENOENT && l)
+        listing_leave(fs_of(req), l);
 }
 
 static void read_dir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi,
@@ -270,8 +302,7 @@ void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     }
     struct listing *l = (struct listing *)(uintptr_t)fi->fh;
     if (l)
-        arena_finish(&l->arena);
-    free(l);
+        listing_leave(fs_of(req), l);
     reply_err(req, 0);
 }
 

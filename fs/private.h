@@ -4,6 +4,7 @@
  *
  * Node ids: see cache/ino.h. Of the numbers below the first row id, fs uses some for `.mailmount`.
  */
+#include <pthread.h>
 #include <fuse_lowlevel.h>
 #include "fs.h"
 #include "io.h"
@@ -29,7 +30,12 @@ struct fs {
     uid_t uid;
     gid_t gid;
     bool mounted;
+    pthread_mutex_t listings_lock; /* a leaf */
+    struct listing *listings;      /* open mail directories, op_dir.c; protected by listings_lock */
 };
+
+/* After the loop: frees the listings that were open then. */
+void listings_finish(struct fs *fs);
 
 extern const struct fuse_lowlevel_ops fs_ops;
 
