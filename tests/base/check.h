@@ -10,6 +10,7 @@
 #include <setjmp.h>
 #include <string.h>
 #include <cmocka.h>
+#include "../place.h"
 
 /* xorshift64: the same numbers at every run, or those of the seed in TEST_SEED (not 0). */
 static uint64_t check_state;
@@ -29,14 +30,14 @@ static inline uint64_t check_random(uint64_t below)
 /* A group's set-up and tear-down: *state is the path of a directory that exists meanwhile. */
 static inline int check_directory_make(void **state)
 {
-    static char path[] = "/tmp/mailmount-base-XXXXXX";
-    *state = mkdtemp(path);
-    return *state ? 0 : -1;
+    static char path[160];
+    *state = path;
+    return place_make(path, sizeof(path), "mailmount-base") ? 0 : -1;
 }
 
 static inline int check_directory_remove(void **state)
 {
-    char command[100];
+    char command[200];
     snprintf(command, sizeof(command), "rm -rf '%s'", (char *)*state);
     return system(command);
 }

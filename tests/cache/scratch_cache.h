@@ -14,11 +14,12 @@
 #include <unistd.h>
 #include <cmocka.h>
 #include "cache.h"
+#include "../place.h"
 #include "io.h"
 
 struct scratch {
-    char dir[64];
-    char cache[80];
+    char dir[160];
+    char cache[180];
     struct cache *c;
 };
 
@@ -39,8 +40,8 @@ static inline void scratch_close(struct scratch *s)
 
 static inline void scratch_begin(struct scratch *s)
 {
-    *s = (struct scratch){.dir = "/tmp/mailmount-test-XXXXXX"};
-    assert_non_null(mkdtemp(s->dir));
+    *s = (struct scratch){0};
+    assert_true(place_make(s->dir, sizeof(s->dir), "mailmount-test"));
     snprintf(s->cache, sizeof(s->cache), "%s/cache", s->dir);
 }
 

@@ -666,7 +666,7 @@ static void failures_count_their_attempts(void **state)
 static void a_forgotten_rows_work_file_goes_with_the_commit(void **state)
 {
     struct scratch *s = *state;
-    char path[160];
+    char path[256];
     int64_t box = make_box(s, 0, "INBOX").id;
     struct message m = make_message(s, box, SUB_CUR, "a", MESSAGE_GONE);
     snprintf(path, sizeof path, "%s/work/%lld", s->cache, (long long)m.id);

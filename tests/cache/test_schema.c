@@ -5,7 +5,7 @@
 
 static void open_raw(struct scratch *s, struct cache_rd *rd)
 {
-    char path[128];
+    char path[256];
     snprintf(path, sizeof path, "%s/mail.db", s->cache);
     assert_int_equal(connection_open(NULL, path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, rd), 0);
 }

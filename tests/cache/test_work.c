@@ -621,7 +621,7 @@ static void test_note_of_a_forgotten_row(void **state)
 static void lose_database(struct scratch *s)
 {
     static const char *const file[] = {"mail.db", "mail.db-wal", "mail.db-shm"};
-    char path[120];
+    char path[256];
     scratch_close(s);
     for (size_t i = 0; i < 3; i++) {
         snprintf(path, sizeof(path), "%s/%s", s->cache, file[i]);

@@ -262,10 +262,19 @@ static int obey(const char *verb, struct line *l)
     return 1;
 }
 
+/* It is cancelled when the mount ends by itself: while it waits, and never in the middle of anything. */
+static bool next_line(char *text, int size)
+{
+    pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
+    bool some = fgets(text, size, stdin) != NULL;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+    return some;
+}
+
 static void *listen_to_server(void *arg)
 {
     char text[65536];
-    while (fgets(text, sizeof(text), stdin)) {
+    while (next_line(text, sizeof(text))) {
         char *at = text;
         struct line l = {0};
         text[strcspn(text, "\n")] = '\0';

@@ -1,4 +1,5 @@
 #include "dovecot.h"
+#include "../place.h"
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -69,7 +70,7 @@ static void certificates(const char *dir)
 
 static void configuration(const struct dovecot *d, const char *capability)
 {
-    char path[128];
+    char path[256];
     snprintf(path, sizeof path, "%s/conf", d->dir);
     FILE *f = fopen(path, "w");
     if (f == NULL)
@@ -106,7 +107,7 @@ static pid_t run(const char *dir)
     pid_t parent = getpid(), pid = fork();
     if (pid != 0)
         return pid;
-    char conf[128];
+    char conf[256];
     int null = open("/dev/null", O_RDWR);
     snprintf(conf, sizeof conf, "%s/conf", dir);
     prctl(PR_SET_PDEATHSIG, SIGTERM);
@@ -121,8 +122,8 @@ static pid_t run(const char *dir)
 
 void dovecot_start(struct dovecot *d, const char *capability)
 {
-    *d = (struct dovecot){.dir = "/tmp/mailmount-imap-XXXXXX", .uid = getuid(), .gid = getgid()};
-    if (mkdtemp(d->dir) == NULL)
+    *d = (struct dovecot){.uid = getuid(), .gid = getgid()};
+    if (!place_make(d->dir, sizeof d->dir, "mailmount-imap"))
         abort();
     if (getuid() == 0)
         d->uid = d->gid = 65534;

@@ -6,7 +6,7 @@
 #include <sys/types.h>
 
 struct dovecot {
-    char dir[64]; /* ca.pem is in it */
+    char dir[160]; /* ca.pem is in it */
     uint16_t port, tls_port;
     pid_t pid;
     unsigned uid, gid; /* whose the mail is */

@@ -12,7 +12,7 @@
 
 static struct dovecot server;
 static enum worker_speed speed;
-static char ca_file[128];
+static char ca_file[256];
 
 static void rig_dovecot(struct rig *r, const char *user)
 {

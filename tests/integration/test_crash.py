@@ -273,6 +273,22 @@ def test_database_lost(world):
     eventually(lambda: m.tokens() == expected)
 
 
+def test_database_lost_right_after_a_delivery(world):
+    """The end of a mount does not leave to the next one what half a second of quiet would have done."""
+    wire = world.new_proxy()
+    m = world.through(wire)
+    m.mount()
+    wire.cut()
+    m.deliver(mail("unsent"), info="S")
+    m.umount()
+    for path in m.data.glob("mail.db*"):
+        path.unlink()
+    wire.plug()
+    m.mount()
+    assert world.witness.tokens("INBOX") == ["unsent"]
+    eventually(lambda: m.tokens() == ["unsent"])
+
+
 def test_old_database_put_back(world):
     """Case 73: a restored backup must not undo what happened since."""
     for number in range(5):

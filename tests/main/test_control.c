@@ -17,9 +17,10 @@
 #include <cmocka.h>
 
 #include "control.h"
+#include "../place.h"
 
 struct fixture {
-    char top[64], dir[400];
+    char top[160], dir[400];
     int dirfd;
     struct control *control;
     atomic_int waiting, release;
@@ -42,8 +43,7 @@ static json_t *answer(void *arg, const char *request, bool (*gone)(void *), void
 static int setup(void **state)
 {
     struct fixture *x = calloc(1, sizeof *x);
-    strcpy(x->top, "/tmp/mailmount-test-controlXXXXXX");
-    if (!mkdtemp(x->top))
+    if (!place_make(x->top, sizeof x->top, "mailmount-test-control"))
         return -1;
     snprintf(x->dir, sizeof x->dir, "%s/%0200d", x->top, 0);
     if (mkdir(x->dir, 0700) < 0)

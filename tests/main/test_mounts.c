@@ -7,13 +7,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
 
 #include "mounts.h"
+#include "../place.h"
 
-static char table[] = "/tmp/mailmount-test-mountsXXXXXX";
+static char table[200];
 static char account[MOUNTS_ACCOUNT_MAX];
 
 static int setup(void **state)
@@ -31,7 +33,11 @@ static int setup(void **state)
                                "96 25 - fuse.mailmount\n"
                                "97 25 0:50 / /home/me/last rw - fuse.mailmount mailmount#last rw";
     (void)state;
-    int fd = mkstemp(table);
+    char dir[160];
+    if (!place_make(dir, sizeof dir, "mailmount-test-mounts"))
+        return -1;
+    snprintf(table, sizeof table, "%s/table", dir);
+    int fd = open(table, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text))
         return -1;
     return close(fd);
@@ -40,7 +46,9 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    return unlink(table);
+    int r = unlink(table);
+    *strrchr(table, '/') = '\0';
+    return r | rmdir(table);
 }
 
 static void test_finds_our_mounts(void **state)
@@ -73,10 +81,10 @@ static void test_the_mount_on_top_counts(void **state)
 static void test_resolves_mount_points(void **state)
 {
     (void)state;
-    char dir[] = "/tmp/mailmount-test-resolveXXXXXX", path[300], here[300];
-    assert_non_null(mkdtemp(dir));
+    char dir[160], path[400], here[300];
+    assert_true(place_make(dir, sizeof dir, "mailmount-test-resolve"));
     assert_non_null(getcwd(here, sizeof here));
-    snprintf(path, sizeof path, "%s/../%s/", dir, dir + 5);
+    snprintf(path, sizeof path, "%s/..%s/", dir, strrchr(dir, '/'));
     char *resolved = mounts_resolve(path);
     assert_string_equal(resolved, dir);
     free(resolved);

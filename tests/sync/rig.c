@@ -10,6 +10,7 @@
 #include "clock.h"
 #include "pending.h"
 #include "work.h"
+#include "../place.h"
 
 /* ---- life ---- */
 
@@ -32,9 +33,8 @@ void rig_begin(struct rig *r, const struct model_features *f)
     const char *log = getenv("RIG_LOG");
     log_to(log ? STDERR_FILENO : -1, LOG_LEVEL_DEBUG);
     *r = (struct rig){
-        .dir = "/tmp/mailmount-sync-XXXXXX",
         .account = {.name = (char *)"test", .poll_s = 3600, .connections = 3, .keep_deleted_s = 86400}};
-    assert_non_null(mkdtemp(r->dir));
+    assert_true(place_make(r->dir, sizeof r->dir, "mailmount-sync"));
     open_rig = r;
     snprintf(r->cache_dir, sizeof r->cache_dir, "%s/cache", r->dir);
     record_init(&r->record);
@@ -109,7 +109,7 @@ void rig_lose_database(struct rig *r)
     static const char *const name[] = {"mail.db", "mail.db-wal", "mail.db-shm"};
     assert_null(r->cache);
     for (size_t i = 0; i < sizeof name / sizeof *name; i++) {
-        char path[128];
+        char path[256];
         snprintf(path, sizeof path, "%s/%s", r->cache_dir, name[i]);
         assert_true(unlink(path) == 0 || (errno == ENOENT && i > 0));
     }

@@ -21,7 +21,7 @@
 #include "recorder.h"
 
 struct rig {
-    char dir[64], cache_dir[80];
+    char dir[160], cache_dir[180];
     struct model *model;
     struct model_login login;
     struct record record;
