@@ -133,7 +133,7 @@ static int open_database(struct cache *c, struct fault *f)
         return database_fault(c, err, "cannot be brought up to date", f);
     err = keyword_load(&tx->rd, &c->keywords, &tx->keywords);
     if (!err)
-        err = generation_advance(c, tx, version == 0);
+        err = generation_advance(c, tx);
     return err ? database_fault(c, err, "cannot be used", f) : 0;
 }
 

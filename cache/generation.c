@@ -4,13 +4,14 @@
  * union, and remove nothing.
  *
  * Each opening is counted in the database and in a file. A crash between the two must not look like a loss,
- * so the database first notes the number that the file is about to get:
+ * so the database first notes the number that the file is about to get, and the one that it has:
  *
- *     database: next = n + 1      file: n + 1      database: generation = n + 1, next = 0
+ *     database: generation = n, next = n + 1      file: n + 1      database: generation = n + 1, next = 0
  *
- * They agree when the file has the database's generation or its next. A backup that has both files agrees as
- * well, and rightly so as far as can be told from here: a base that is too old is then found by the sync
- * tokens.
+ * They agree when the file has the database's generation or its next: after a crash at any point, and also
+ * after one crash that followed another, for the first step writes what the file was found to have. A backup
+ * that has both files agrees as well, and rightly so as far as can be told from here: a base that is too old
+ * is then found by the sync tokens.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,6 +19,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "body_store.h"
 #include "log.h"
 #include "private.h"
 
@@ -67,11 +69,13 @@ static int note(struct cache_tx *tx, const char *key, int64_t value, const char 
     return err;
 }
 
-int generation_advance(struct cache *c, struct cache_tx *tx, bool fresh)
+int generation_advance(struct cache *c, struct cache_tx *tx)
 {
     int64_t file = read_file(c);
     int64_t stored = cache_meta_get(&tx->rd, "generation", 0);
     int64_t next = cache_meta_get(&tx->rd, "generation_next", 0);
+    bool fresh =
+        !stored && !next; /* and not by the schema alone: a first opening may have died after making it */
     bool agree = fresh ? !has_traces(c) : file == stored || (next && file == next);
     if (!agree)
         log_warning("case 73: the database is not the one that was last used here; nothing will be removed "
@@ -79,8 +83,15 @@ int generation_advance(struct cache *c, struct cache_tx *tx, bool fresh)
 
     int64_t now = file > stored ? file : stored;
     now = (next > now ? next : now) + 1;
-    int err = note(tx, "generation_next", now, agree ? NULL : "union", 1);
+    int err = agree ? 0 : note(tx, "union", 1, NULL, 0);
     if (!err)
-        err = write_file(c, now);
-    return err ? err : note(tx, "generation", now, "generation_next", 0);
+        err = note(tx, "generation_next", now, "generation", file);
+    if (err)
+        return err;
+    body_step("generation announced");
+    err = write_file(c, now);
+    if (err)
+        return err;
+    body_step("generation written");
+    return note(tx, "generation", now, "generation_next", 0);
 }

@@ -97,7 +97,7 @@ int mailbox_last_mtime(struct cache_rd *rd, int64_t *ret);
 
 /* generation.c: counts this opening, in the file and in the database, and notes when the two had parted (case
  * 73). */
-int generation_advance(struct cache *c, struct cache_tx *tx, bool fresh);
+int generation_advance(struct cache *c, struct cache_tx *tx);
 
 /* reader.c */
 int readers_init(struct cache *c);
