@@ -19,6 +19,7 @@
 #include "base_state.h"
 #include "body_store.h"
 #include "clock.h"
+#include "log.h"
 #include "mailbox.h"
 #include "pending.h"
 #include "private.h"
@@ -275,4 +276,36 @@ int work_settle(struct cache *c, int64_t id)
     r = settle(c, id);
     work_settle_end(c->work, id);
     return r;
+}
+
+struct rest {
+    int64_t id[256];
+    size_t n;
+};
+
+static int collect_rest(void *arg, const struct message *m)
+{
+    struct rest *rest = arg;
+    if (m->size > 0)
+        rest->id[rest->n++] = m->id;
+    return rest->n == sizeof(rest->id) / sizeof(*rest->id);
+}
+
+void work_settle_rest(struct cache *c)
+{
+    struct rest rest;
+    bool settled_any;
+    do {
+        rest.n = 0;
+        settled_any = false;
+        cache_rd *rd = cache_reader(c);
+        if (!rd || message_each_unsettled(rd, collect_rest, &rest) < 0)
+            return;
+        for (size_t i = 0; i < rest.n; i++) {
+            int r = work_settle(c, rest.id[i]);
+            settled_any = settled_any || r == 0;
+            if (r < 0 && r != -ENODATA)
+                log_warning("row %lld waits for the next mount: %s", (long long)rest.id[i], strerror(-r));
+        }
+    } while (rest.n == sizeof(rest.id) / sizeof(*rest.id) && settled_any);
 }

@@ -35,6 +35,10 @@ bool work_has_writer(struct cache *c, int64_t id);
  * (never sent); -ENOENT: no such row, or not WRITING; -ENOSPC, -EIO.
  */
 int work_settle(struct cache *c, int64_t id);
+/* At the end of a mount, once nobody writes any more: settles all that waits for its half second of quiet, so that
+ * notes of it are there should the database be lost until the next mount. Failures are logged: work files stay, and
+ * the next mount settles them. */
+void work_settle_rest(struct cache *c);
 
 /* At start, once the cache is open and before anything else uses it. Work files without a WRITING row are
  * removed when empty or known, and else turned into restorable GONE rows; rows WRITING without a work file

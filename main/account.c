@@ -96,6 +96,8 @@ int account_open(struct account *a, const struct config_account *config, struct 
 
 void account_close(struct account *a)
 {
+    if (a->cache)
+        work_settle_rest(a->cache); /* before the engine goes, which hears of each commit */
     engine_free(a->engine);
     cache_close(a->cache);
     *a = (struct account){0};
