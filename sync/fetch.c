@@ -76,10 +76,8 @@ static bool claim(struct engine *e, int64_t id)
     return ok;
 }
 
-static void unclaim_last(struct fetch *f)
+static void unclaim_one(struct engine *e, int64_t id)
 {
-    struct engine *e = f->e;
-    int64_t id = f->row[--f->n].id;
     pthread_mutex_lock(&e->lock);
     for (size_t i = e->n_claimed; i-- > 0;)
         if (e->claimed[i] == id) {
@@ -138,14 +136,27 @@ static int choose(void *arg, const struct message *m)
     if (!claim(f->e, m->id))
         return 0;
     f->row[f->n++] = (struct wanted){.id = m->id, .uid = base.uid};
-    /* The list is a snapshot from before the claim: another session may have brought the body since. */
-    struct message now;
-    if (message_get(cache_reader(f->e->cache), m->id, &now) < 0 || now.state != MESSAGE_WANTED) {
-        unclaim_last(f);
-        return 0;
-    }
     f->bytes += m->size;
     return f->n == FETCH_MESSAGES || f->bytes >= FETCH_BYTES;
+}
+
+/* The list that rows were chosen from is a snapshot from before the claims: another session may have brought bodies
+ * since, and let go of them. Now that they are claimed, a fresh look is the truth. Who came to wish for one of them
+ * meanwhile has been left to us. */
+static void drop_arrived(struct fetch *f)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < f->n; i++) {
+        struct message now;
+        int r = message_get(f->rd, f->row[i].id, &now);
+        if (r == 0 && now.state == MESSAGE_WANTED) {
+            f->row[kept++] = f->row[i];
+            continue;
+        }
+        unclaim_one(f->e, f->row[i].id);
+        cache_wanted_done(f->e->cache, f->row[i].id, r == 0 ? 0 : -ESTALE);
+    }
+    f->n = kept;
 }
 
 /* A body that a reader waits for. Rows that never had an address cannot be fetched: what was on disk was all
@@ -168,6 +179,17 @@ static bool choose_wish(struct fetch *f)
         return true;
     }
     return false;
+}
+
+static enum worker_result choose_rows(struct fetch *f, bool *ret_any)
+{
+    *ret_any = choose_wish(f);
+    if (*ret_any)
+        return WORKER_DONE;
+    int r = message_each_wanted(f->rd, f->only, FETCH_LOOK, choose, f);
+    *ret_any = f->n > 0; /* also when all of them have arrived: there may be more */
+    drop_arrived(f);
+    return r < 0 ? WORKER_LOCAL : WORKER_DONE;
 }
 
 /* ---- receiving ---- */
@@ -328,18 +350,14 @@ static enum worker_result run_batch(struct fetch *f, struct worker *w)
 enum worker_result fetch_some(struct engine *e, struct worker *w, int64_t mailbox, bool *ret_any)
 {
     struct fetch f = {.e = e, .rd = cache_reader(e->cache), .only = mailbox};
-    enum worker_result r = WORKER_DONE;
 
     *ret_any = false;
     f.row = calloc(FETCH_MESSAGES, sizeof *f.row);
     if (!f.row)
         return WORKER_LOCAL;
-    if (!choose_wish(&f) && message_each_wanted(f.rd, mailbox, FETCH_LOOK, choose, &f) < 0)
-        r = WORKER_LOCAL;
-    if (f.n && r == WORKER_DONE) {
+    enum worker_result r = choose_rows(&f, ret_any);
+    if (f.n && r == WORKER_DONE)
         r = run_batch(&f, w);
-        *ret_any = true;
-    }
     /* Claims first: a wish that is taken from now on is fetched anew, not left to this batch. */
     if (f.n)
         unclaim(&f);

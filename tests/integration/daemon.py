@@ -2,6 +2,7 @@
 import ctypes
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -12,6 +13,7 @@ import pytest
 from support import eventually, letters, lf, mountinfo, read_box, token_of
 
 PR_SET_PDEATHSIG = 1
+END_SECONDS = 20
 
 
 def _child_setup():
@@ -146,9 +148,9 @@ class Mailmount:
             if code is None:
                 self.process.terminate()
                 try:
-                    code = self.process.wait(20)
+                    code = self.process.wait(END_SECONDS)
                 except subprocess.TimeoutExpired:
-                    problem += "mailmount did not end within 20 s of SIGTERM\n"
+                    problem += f"mailmount did not end within {END_SECONDS} s of SIGTERM\n{self._threads()}{self.log()[-5000:]}"
                     problem += self._end_by_force()
                     code = 0
             if code != 0 and not self.died_expected:
@@ -157,6 +159,20 @@ class Mailmount:
         for report in self.folder.glob("sanitizer*"):
             problem += report.read_text(errors="replace")
         return problem
+
+    def _threads(self):
+        """What the daemon's threads wait for, for a report."""
+        text = ""
+        for task in sorted(Path(f"/proc/{self.process.pid}/task").glob("*")):
+            try:
+                text += " ".join((task / name).read_text().strip() for name in ("comm", "wchan", "syscall")) + "\n"
+            except OSError as error:
+                text += f"{error}\n"
+        if shutil.which("gdb"):
+            text += subprocess.run(["gdb", "-p", str(self.process.pid), "-batch", "-ex", "thread apply all backtrace"],
+                                   text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                   timeout=60, check=False).stdout
+        return text
 
     def _end_by_force(self):
         self.process.kill()
