@@ -27,10 +27,12 @@
 #endif
 
 #include "account.h"
+#include "ask.h"
 #include "buf.h"
 #include "clock.h"
 #include "command.h"
 #include "control.h"
+#include "decide.h"
 #include "fs.h"
 #include "io.h"
 #include "log.h"
@@ -93,12 +95,12 @@ static char *log_tail(struct serving *s)
     return text;
 }
 
-static char *status_text(struct serving *s)
+/* Takes the reference. */
+static char *json_text(json_t *json)
 {
-    json_t *status = current_status(s);
     CLEANUP(buf_finish) struct buf out = {0};
-    char *dump = status ? json_dumps(status, JSON_INDENT(2)) : NULL;
-    json_decref(status);
+    char *dump = json ? json_dumps(json, JSON_INDENT(2)) : NULL;
+    json_decref(json);
     if (!dump)
         return NULL;
     buf_addf(&out, "%s\n", dump);
@@ -111,11 +113,11 @@ static char *virtual_file(void *arg, const char *name)
 {
     struct serving *s = arg;
     if (strcmp(name, "status") == 0)
-        return status_text(s);
+        return json_text(current_status(s));
     if (strcmp(name, "errors") == 0)
         return status_errors(s->account.cache);
     if (strcmp(name, "held") == 0)
-        return strdup("[]\n"); /* nothing is held back: there is no brake yet */
+        return json_text(decide_list(s->account.cache));
     if (strcmp(name, "log") == 0)
         return log_tail(s);
     return NULL;
@@ -180,7 +182,10 @@ static json_t *answer(void *arg, const char *request, bool (*gone)(void *), void
         return answer_flush(s);
     if (sscanf(request, "sync %d%n", &timeout_ms, &end) == 1 && request[end] == '\0')
         return answer_sync(s, timeout_ms, gone, gone_arg);
-    return NULL;
+    json_t *decided = ask_cache(s->account.cache, request);
+    if (decided)
+        engine_wake(s->account.engine); /* there may be something to do now */
+    return decided;
 }
 
 /* --- the beginning --- */

@@ -473,6 +473,7 @@ void engine_free(struct engine *e)
         return;
     e->worker->ops->destroy(e->worker);
     fetch_forget_claims(e);
+    free(e->window);
     pthread_cond_destroy(&e->wake);
     pthread_cond_destroy(&e->fetch);
     pthread_cond_destroy(&e->agreed);

@@ -140,9 +140,9 @@ static int choose(void *arg, const struct message *m)
     return f->n == FETCH_MESSAGES || f->bytes >= FETCH_BYTES;
 }
 
-/* The list that rows were chosen from is a snapshot from before the claims: another session may have brought bodies
- * since, and let go of them. Now that they are claimed, a fresh look is the truth. Who came to wish for one of them
- * meanwhile has been left to us. */
+/* The list that rows were chosen from is a snapshot from before the claims: another session may have brought
+ * bodies since, and let go of them. Now that they are claimed, a fresh look is the truth. Who came to wish
+ * for one of them meanwhile has been left to us. */
 static void drop_arrived(struct fetch *f)
 {
     size_t kept = 0;

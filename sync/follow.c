@@ -70,8 +70,12 @@ static int is_departed(void *arg, const struct message *m)
 {
     struct look *l = arg;
     bool gone = m->state == MESSAGE_GONE && !m->dirty && !m->after;
-    bool orphan = m->state == MESSAGE_PRESENT && cache_worker_is_mail(m) && is_orphan(l->e, m->id);
-    return take_if(l, m, m->has_hash && (gone || orphan) && alike(m, l->like) && !has_address(l->rd, m->id));
+    bool shown = m->state == MESSAGE_PRESENT && cache_worker_is_mail(m);
+    bool orphan = shown && (is_orphan(l->e, m->id) || brake_holds(l->rd, m->id));
+    bool departed = (gone || orphan) && !has_address(l->rd, m->id);
+    /* And so is what was in a mailbox that is missing: where it was is no address any more. */
+    departed = departed || (shown && brake_holds_mailbox(l->rd, m->mailbox));
+    return take_if(l, m, m->has_hash && departed && alike(m, l->like));
 }
 
 int follow_arrival(struct engine *e, cache_tx *tx, int64_t mailbox, const struct cache_worker_news *news,
@@ -87,7 +91,7 @@ int follow_arrival(struct engine *e, cache_tx *tx, int64_t mailbox, const struct
         return r < 0 ? r : 0;
     /* One that waits to be sent to this very mailbox is compared by content before it is believed: see
      * find_pairs. */
-    if (l.found.state == MESSAGE_PRESENT && l.found.mailbox == mailbox)
+    if (l.found.state == MESSAGE_PRESENT && l.found.mailbox == mailbox && !brake_holds(l.rd, l.found.id))
         return 0;
     log_info("case 43: row %lld is in mailbox %lld now", (long long)l.found.id, (long long)mailbox);
     /* What was marked here meanwhile stays marked; what it was before is not known any more. */

@@ -8,6 +8,7 @@
 #include "body.h"
 #include "brain.h"
 #include "engine.h"
+#include "held.h"
 #include "mailbox.h"
 #include "message.h"
 #include "pending.h"
@@ -53,6 +54,8 @@ struct engine {
     char delimiter;
     int64_t quota_at_ms; /* when the quota may be asked for again, CLOCK_BOOTTIME */
     bool saw_removals;   /* by a scan of this round */
+    struct brake_window *window;
+    size_t windows;
     int64_t orphan[256]; /* rows whose addresses went since all mailboxes were last looked at */
     size_t orphans;
 
@@ -134,6 +137,20 @@ int follow_departure(cache_tx *tx, struct message *m, const struct base_state *b
 /* Is a row that waits to be appended, or may it be, one that came from the server meanwhile? Then it is not
  * sent. */
 bool follow_twin(struct engine *e, const struct message *m);
+
+/* brake.c: case 75. Removals of one side of a mailbox that has `there` messages left. */
+bool brake_passes(struct engine *e, const struct mailbox *box, int side, uint64_t removals, uint64_t there);
+void brake_count(struct engine *e, int64_t mailbox, int side, uint64_t removals);
+/* All mailboxes were looked at: what was found elsewhere has left the holds; the rest passes the brake now,
+ * or people are asked. */
+int brake_review(struct engine *e);
+/* Is this row held, and not approved? */
+bool brake_holds(cache_rd *rd, int64_t message);
+bool brake_holds_mailbox(cache_rd *rd, int64_t mailbox);
+/* The server has this mailbox no more, and says so when asked: may it go here? 1, 0: it is held, or -errno.
+ */
+int brake_mailbox_may_go(struct engine *e, int64_t mailbox);
+int brake_mailbox_is_back(struct engine *e, int64_t mailbox);
 
 /* push.c */
 enum worker_result push_run(struct engine *e);

@@ -214,9 +214,10 @@ static enum worker_result look_there(struct engine *e, unsigned hints, struct li
     }
     /* All mailboxes were looked at: what was not found in one of them is nowhere. A round that broke off
      * leaves that open. */
-    if (r == WORKER_DONE)
-        e->orphans = 0;
-    return r;
+    if (r != WORKER_DONE)
+        return r;
+    e->orphans = 0;
+    return brake_review(e) < 0 ? WORKER_LOCAL : WORKER_DONE;
 }
 
 enum worker_result round_run(struct engine *e, unsigned hints)
@@ -263,6 +264,8 @@ static int is_unrest(void *arg, const struct message *m)
 
     if (m->sub == SUB_TMP || (m->scratch && m->state != MESSAGE_GONE) || has_failed(s->rd, m->id, 0))
         return 0;
+    if (brake_holds(s->rd, m->id) || brake_holds_mailbox(s->rd, m->mailbox))
+        return 0; /* until a person decides */
     if (m->state == MESSAGE_GONE && base_of_message(s->rd, m->id, &base) < 0)
         return 0;
     if (m->state == MESSAGE_WRITING && m->size == 0)
@@ -292,7 +295,9 @@ static int is_box_unrest(void *arg, const struct mailbox *m)
     /* Called differently on both sides: a rename that is not through, or that is beyond us (case 86). */
     if (m->on_server && !m->removed && mailbox_remote_name(s->rd, m, s->e->delimiter, name) == 0)
         to_do = to_do || strcmp(name, m->remote) != 0;
-    return to_do && !has_failed(s->rd, 0, m->id);
+    struct held missing;
+    bool decided = held_of_mailbox(s->rd, m->id, &missing) == 0 && missing.state != HELD_ASKS;
+    return decided || (to_do && !has_failed(s->rd, 0, m->id) && !held_in(s->rd, m->id));
 }
 
 static int is_pending(void *arg, const struct pending *p)
