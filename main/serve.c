@@ -108,6 +108,14 @@ static char *json_text(json_t *json)
     return buf_take(&out);
 }
 
+static char *held_text(struct serving *s)
+{
+    json_t *list = decide_list(s->account.cache), *held = json_object_get(list, "held");
+    char *text = json_text(json_incref(held));
+    json_decref(list);
+    return text;
+}
+
 /* The files of .mailmount/. */
 static char *virtual_file(void *arg, const char *name)
 {
@@ -117,7 +125,7 @@ static char *virtual_file(void *arg, const char *name)
     if (strcmp(name, "errors") == 0)
         return status_errors(s->account.cache);
     if (strcmp(name, "held") == 0)
-        return json_text(decide_list(s->account.cache));
+        return held_text(s);
     if (strcmp(name, "log") == 0)
         return log_tail(s);
     return NULL;
