@@ -367,11 +367,13 @@ int message_set_flags(cache_tx *tx, struct message *m, flags_t flags)
 {
     struct message next = *m;
     next.flags = flags;
+    if (m->sub == SUB_NEW && flags & FLAG_SEEN)
+        next.sub = SUB_CUR;
     if (m->sub != SUB_TMP && !m->scratch) {
         struct maildir_letters letters;
         int err = mailbox_letters_for(tx, m->mailbox, flags, &letters);
         if (!err)
-            err = maildir_rename(m->name, flags, &letters, m->sub == SUB_CUR, next.name);
+            err = maildir_rename(m->name, flags, &letters, next.sub == SUB_CUR, next.name);
         /* A name with no room for one more letter stays as it is: the row knows the flags. */
         if (err == -ENAMETOOLONG)
             memcpy(next.name, m->name, sizeof next.name);

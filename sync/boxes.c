@@ -186,8 +186,8 @@ static int take_row(void *arg, const struct mailbox *row)
     box->key = row->id;
     box->keep = row->parent == 0 && strcmp(row->name, "INBOX") == 0;
     bool is_mailbox = !(row->attributes & MAILBOX_NOSELECT);
-    if (!row->removed)
-        box->side[HERE] = state_of(m, named ? name : row->remote, is_mailbox);
+    if (!row->removed) /* a level in which a mailbox was made is one here, and not there yet (case 80) */
+        box->side[HERE] = state_of(m, named ? name : row->remote, is_mailbox || row->dirs);
     if (row->on_server)
         box->base = state_of(m, row->remote, is_mailbox);
     const struct worker_box *listed = find_listed(m->b, row->on_server ? row->remote : name);
@@ -305,7 +305,8 @@ static enum worker_result create_there(struct merge *m, const struct brain_box *
     r = e->worker->ops->apply(e->worker, &op, &outcome, &error);
     if (engine_session_ended(r))
         return r;
-    struct boxes_agree agree = {.id = box->key, .remote = name, .delimiter = m->b->delimiter};
+    struct boxes_agree agree = {
+        .id = box->key, .remote = name, .delimiter = m->b->delimiter, .created = true};
     return cache_write(e->cache, CACHE_FROM_SERVER, CACHE_NOW, boxes_put_agreed, &agree) < 0 ? WORKER_LOCAL
                                                                                              : WORKER_DONE;
 }

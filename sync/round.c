@@ -291,7 +291,8 @@ static int is_box_unrest(void *arg, const struct mailbox *m)
 {
     struct rest *s = arg;
     char name[MAILBOX_REMOTE_MAX];
-    bool to_do = m->on_server ? m->removed : m->dirs && !m->removed;
+    bool level = !m->on_server || (m->attributes & MAILBOX_NOSELECT);
+    bool to_do = (m->on_server && m->removed) || (level && m->dirs && !m->removed);
     /* Called differently on both sides: a rename that is not through, or that is beyond us (case 86). */
     if (m->on_server && !m->removed && mailbox_remote_name(s->rd, m, s->e->delimiter, name) == 0)
         to_do = to_do || strcmp(name, m->remote) != 0;

@@ -50,7 +50,7 @@ static void the_least_has_all_defaults(void **state)
     assert_null(a->password);
     assert_null(a->mailboxes);
     assert_int_equal(a->keep_deleted_s, 30 * 86400);
-    assert_int_equal(a->poll_s, 300);
+    assert_int_equal(a->poll_s, 60);
     assert_true(a->idle);
     assert_int_equal(a->connections, 4);
     assert_int_equal(a->log_level, LOG_LEVEL_INFO);
