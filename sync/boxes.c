@@ -292,7 +292,8 @@ static enum worker_result create_there(struct merge *m, const struct brain_box *
 
     /* It was there before, and was removed (case 83): what it held went with it, and its numbers mean nothing
      * now. */
-    if (box->base.present && cache_write(e->cache, CACHE_FROM_SERVER, CACHE_NOW, boxes_remove_row, &id) < 0)
+    if (box->base.present && box->base.mailbox &&
+        cache_write(e->cache, CACHE_FROM_SERVER, CACHE_NOW, boxes_remove_row, &id) < 0)
         return WORKER_LOCAL;
     enum worker_result r = e->worker->ops->apply(e->worker, &op, &outcome, &error);
     if (r == WORKER_REFUSED && error.err != -EEXIST) {
