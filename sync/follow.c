@@ -17,6 +17,9 @@
  *
  * A message that waits to be appended may have come into its mailbox from elsewhere, as a server's own copy
  * of what a program filed (case 22): when the content is the same, octet for octet, it is that one.
+ *
+ * A message that was edited here may have been edited on the server too, by a client that replaced it: then
+ * both texts are kept, and ours gets the keyword $SyncConflict (case 15).
  */
 #include <errno.h>
 #include <string.h>
@@ -199,4 +202,53 @@ bool follow_twin(struct engine *e, const struct message *m)
         cache_write(e->cache, CACHE_FROM_SERVER, CACHE_SOON, merge_twin, &id) < 0)
         log_warning("row %lld could not be paired", (long long)id);
     return true; /* merged, or to be compared when the other body is here */
+}
+
+/* ---- two edits (case 15) ---- */
+
+struct edits {
+    cache_rd *rd;
+    const struct message *mine;
+    bool buried,
+        other; /* the text before it, which the server has no more; another one that it has instead */
+};
+
+static int look_for_edits(void *arg, const struct message *m)
+{
+    struct edits *x = arg;
+    struct base_state base;
+    bool there = base_of_message(x->rd, m->id, &base) == 0;
+    x->buried = x->buried || (m->state == MESSAGE_GONE && m->after == x->mine->id && !there);
+    x->other = x->other || (m->id != x->mine->id && m->state <= MESSAGE_PRESENT && there &&
+                            base.mailbox == x->mine->mailbox &&
+                            !(m->has_hash && memcmp(m->hash, x->mine->hash, sizeof m->hash) == 0));
+    return x->buried && x->other;
+}
+
+struct mark {
+    int64_t id;
+    flags_t keyword;
+};
+
+static int mark_conflict(cache_tx *tx, void *arg)
+{
+    const struct mark *mark = arg;
+    struct message m;
+    int r = message_get(cache_tx_rd(tx), mark->id, &m);
+    if (r < 0 || m.state != MESSAGE_PRESENT)
+        return 0;
+    return message_set_flags(tx, &m, m.flags | mark->keyword);
+}
+
+bool follow_conflict(struct engine *e, struct message *m)
+{
+    struct edits x = {.rd = cache_reader(e->cache), .mine = m};
+    int bit = keywords_bit(cache_keywords(e->cache), "$SyncConflict");
+    if (bit < 0 || !m->message_id || m->flags & (flags_t)1 << bit)
+        return false;
+    if (message_each_by_message_id(x.rd, m->message_id, look_for_edits, &x) < 0 || !x.buried || !x.other)
+        return false;
+    struct mark mark = {m->id, (flags_t)1 << bit};
+    log_info("case 15: row %lld was edited on both sides: both are kept", (long long)m->id);
+    return cache_write(e->cache, CACHE_FROM_SERVER, CACHE_SOON, mark_conflict, &mark) == 0;
 }

@@ -137,6 +137,9 @@ int follow_departure(cache_tx *tx, struct message *m, const struct base_state *b
 /* Is a row that waits to be appended, or may it be, one that came from the server meanwhile? Then it is not
  * sent. */
 bool follow_twin(struct engine *e, const struct message *m);
+/* Was a row that is to be appended edited here while the server's copy was replaced by another client? It is
+ * marked then; true when that happened just now, and the row is to be read again (case 15). */
+bool follow_conflict(struct engine *e, struct message *m);
 
 /* brake.c: case 75. Removals of one side of a mailbox that has `there` messages left. */
 bool brake_passes(struct engine *e, const struct mailbox *box, int side, uint64_t removals, uint64_t there);

@@ -149,6 +149,22 @@ static bool is_to_be_held(const struct pull *p, const struct brain_op *op, const
            cache_worker_is_mail(&row->m);
 }
 
+/* Being rewritten here while it was removed there: the text before is a row of its own from now on, as it
+ * will be when an edit is settled (cases 13 and 15). */
+static int bury_text(cache_tx *tx, const struct message *m)
+{
+    struct message old = *m;
+    if (m->state != MESSAGE_WRITING || !m->has_hash)
+        return 0;
+    old.id = 0;
+    old.state = MESSAGE_GONE;
+    old.size = m->wire_size;
+    old.after = m->id;
+    old.dirty = false;
+    old.gone_at = clock_now_ns() / 1000000000;
+    return message_put(tx, &old);
+}
+
 static int settle_row(cache_tx *tx, struct pull *p, const struct change *c, struct row *row)
 {
     if (!row->m.id)
@@ -156,6 +172,8 @@ static int settle_row(cache_tx *tx, struct pull *p, const struct change *c, stru
     if (!c->present) {
         follow_orphan(p->e, &row->m);
         int r = cache_worker_agree(tx, row->m.id, NULL);
+        if (r == 0)
+            r = bury_text(tx, &row->m);
         return r == 0 && row->held ? held_add(tx, p->box.id, HELD_HERE, HELD_WATCHED, row->m.id) : r;
     }
     struct base_state base = {
