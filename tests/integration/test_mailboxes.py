@@ -263,3 +263,20 @@ def test_not_in_the_wrong_places(mounted):
         with pytest.raises(OSError) as caught:
             path.write_text("x")
         assert caught.value.errno == errno.EPERM
+
+
+def test_rename_there(world):
+    """Case 85: nothing is downloaded again."""
+    world.witness.create("Old")
+    for number in range(25):
+        world.witness.append("Old", mail(f"n{number}", "x" * 20_000 + "\r\n"), ["\\Seen"])
+    wire = world.new_proxy()
+    m = world.through(wire)
+    m.mount()
+    inodes = {token: m.path(token, "Old").stat().st_ino for token in m.tokens("Old")}
+    wire.reset_counts()
+    world.witness.rename("Old", "New")
+    eventually(lambda: m.box("New").is_dir() and len(m.tokens("New")) == 25 and not m.box("Old").exists(), timeout=40)
+    assert {token: m.path(token, "New").stat().st_ino for token in m.tokens("New")} == inodes
+    assert wire.to_client < 100_000
+    assert not m.run("held").stdout
