@@ -27,6 +27,25 @@ static void first_sync_of_five_thousand(void **state)
     rig_check_quiet(r);
 }
 
+/* Sessions that take each other's leavings: whatever one has brought, no other one brings again. */
+static void no_body_comes_twice(void **state)
+{
+    enum { BOXES = 40, EACH = 50 };
+    struct rig *r = *state;
+    char box[BOXES][16];
+    r->account.connections = 8;
+    for (unsigned i = 0; i < BOXES; i++) {
+        snprintf(box[i], sizeof box[i], "Box%u", i);
+        model_create(r->model, box[i]);
+        for (unsigned k = 1; k <= EACH; k++)
+            model_append(r->model, box[i], mail_wire(i * EACH + k), 0, 1500000000 + k);
+    }
+    rig_start(r);
+    assert_true(rig_settles(r, 20));
+    rig_check(r);
+    assert_int_equal(record_fetched(&r->record), BOXES * EACH);
+}
+
 struct rows {
     int64_t id[10000];
     size_t n;
@@ -131,6 +150,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest first[] = {
         cmocka_unit_test_setup_teardown(the_order_keeps_mail_safe, rig_setup_stopped, rig_teardown),
         cmocka_unit_test_setup_teardown(first_sync_of_five_thousand, rig_setup_stopped, rig_teardown),
+        cmocka_unit_test_setup_teardown(no_body_comes_twice, rig_setup_stopped, rig_teardown),
     };
     const struct CMUnitTest flags[] = {
         cmocka_unit_test_setup_teardown(ten_thousand_flag_changes, rig_setup_stopped, rig_teardown),
