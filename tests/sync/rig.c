@@ -401,7 +401,7 @@ bool rig_settles(struct rig *r, int seconds)
 
 void rig_agree(struct rig *r)
 {
-    if (!rig_settles(r, 8)) {
+    if (!rig_settles(r, 8 * RIG_PATIENCE)) {
         struct engine_status status;
         engine_get_status(r->engine, &status);
         print_error("no quiet point is reached (%s; %s; %llu rounds)\n",
@@ -422,11 +422,11 @@ void rig_assert_changes(struct rig *r, const char *expected)
 void rig_check_quiet(struct rig *r)
 {
     record_clear(&r->record);
-    assert_int_equal(engine_sync(r->engine, 5000), 0);
+    assert_int_equal(engine_sync(r->engine, 5000 * RIG_PATIENCE), 0);
     rig_assert_changes(r, "");
     assert_int_equal(record_fetched(&r->record), 0);
     record_clear(&r->record);
-    assert_int_equal(engine_sync(r->engine, 5000), 0);
+    assert_int_equal(engine_sync(r->engine, 5000 * RIG_PATIENCE), 0);
     char *all = record_text(&r->record, true);
     assert_string_equal(all, "TREE");
     free(all);
