@@ -22,6 +22,7 @@ struct pending {
     int64_t message_id;
     int64_t date_s;
     flags_t flags;
+    bool accepted; /* the server said OK, but not under which UID it is now */
 };
 
 int pending_put(cache_tx *tx, struct pending *p); /* sets p->id; one row a message: replaces */

@@ -141,6 +141,9 @@ static const char *const step[] = {
     " message INTEGER PRIMARY KEY NOT NULL REFERENCES message (id) ON DELETE CASCADE,"
     " held INTEGER NOT NULL REFERENCES held (id) ON DELETE CASCADE) STRICT, WITHOUT ROWID;"
     "CREATE INDEX held_message_held ON held_message (held);",
+
+    /* 2 -> 3: what the server said of an announced operation (case 63) */
+    "ALTER TABLE pending ADD COLUMN accepted INTEGER NOT NULL DEFAULT 0;",
 };
 _Static_assert(sizeof step / sizeof step[0] == SCHEMA_VERSION, "a step for each version");
 

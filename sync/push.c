@@ -445,16 +445,19 @@ static int move_done(cache_tx *tx, void *arg)
     return r;
 }
 
-/* The move was one command, but under which UID the message is now was not said (case 49): it is looked for
- * as a copy is, for nothing is left to be cleared at its source. */
-static int source_is_clear(cache_tx *tx, void *arg)
+/* It was done, but under which UIDs was not said (case 49). What was moved by one command is looked for as a
+ * copy is, for nothing is left to be cleared at its source. */
+static int filed_somewhere(cache_tx *tx, void *arg)
 {
-    struct push *p = arg;
+    const struct moved *moved = arg;
+    const struct push *p = moved->p;
     int r = 0;
     for (size_t i = 0; i < p->now->n && r == 0; i++) {
         struct pending row;
         r = pending_of_message(cache_tx_rd(tx), p->item[p->now->item[i]].m.id, &row);
-        row.kind = PENDING_COPY;
+        row.accepted = true;
+        if (moved->outcome->moved)
+            row.kind = PENDING_COPY;
         r = r == 0 ? pending_put(tx, &row) : r == -ENOENT ? 0 : r;
     }
     return r;
@@ -534,8 +537,8 @@ static enum worker_result push_filing(struct push *p, struct group *g)
         r = WORKER_LOCAL;
     bool clear_source = g->verb == WORKER_MOVE && !outcome.moved;
     bool settle = r == WORKER_DONE && (clear_source || moved.known < g->n);
-    if (settle && outcome.moved &&
-        cache_write(p->e->cache, CACHE_FROM_SERVER, CACHE_NOW, source_is_clear, p) < 0)
+    if (settle && moved.known < g->n &&
+        cache_write(p->e->cache, CACHE_FROM_SERVER, CACHE_NOW, filed_somewhere, &moved) < 0)
         r = WORKER_LOCAL;
     uidset_finish(&outcome.source);
     uidset_finish(&outcome.target);
