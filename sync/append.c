@@ -154,6 +154,8 @@ static enum worker_result look(struct engine *e, int64_t mailbox, uint32_t from,
     enum worker_result result = e->worker->ops->list(e->worker, f->box.remote, from, &f->scan, &error);
     if (result != WORKER_DONE)
         return result;
+    if (!f->scan.token.uidvalidity)
+        f->scan.token.uidvalidity = f->box.uidvalidity;
     f->candidate = calloc(f->scan.n + 1, sizeof *f->candidate);
     if (!f->candidate)
         return WORKER_LOCAL;

@@ -50,7 +50,9 @@ struct worker_box {
     uint64_t modseq; /* HIGHESTMODSEQ, 0 when not offered */
 };
 
-struct worker_token { /* what was seen of a mailbox */
+/* What was seen of a mailbox. A scan's uidvalidity is never 0: of a server that tells none it is the one of the token
+ * before, or 1; a list's is 0 then. */
+struct worker_token {
     uint32_t uidvalidity, uidnext, exists;
     uint64_t modseq;
 };
@@ -112,7 +114,7 @@ struct worker_op {
     const char *mailbox;
     const char *target; /* MOVE, COPY: the target; RENAME: the new name */
     /* STORE, EXPUNGE, MOVE, COPY: the UIDVALIDITY that the UIDs belong to; a mailbox that has another one is
-     * WORKER_GONE, 0 is not compared. The worker splits commands at 8,000 octets (case 37). */
+     * WORKER_GONE, 0 is not compared, here or there. Commands are split at 8,000 octets (case 37). */
     uint32_t uidvalidity;
     const struct uidset *uids;
     flags_t add, remove; /* STORE: +FLAGS.SILENT and -FLAGS.SILENT, never FLAGS; APPEND: add */
