@@ -127,6 +127,10 @@ static int look_up(cache_tx *tx, const struct pull *p, const struct change *c, s
 
 static void fill(const struct pull *p, const struct change *c, struct row *row, struct brain_message *out)
 {
+    /* Not looked at since it was put there: what it lacks was never stored, and not taken away (case 33). */
+    bool forgotten = row->has_base && c->present && c->uid >= p->box.uidnext && (row->base.flags & ~c->news.flags);
+    if (forgotten)
+        row->base.flags &= c->news.flags;
     cache_worker_scan(&row->m, row->has_base ? &row->base : NULL, &p->box, out);
     if (!row->m.id)
         memset(&out->side[CACHE_SIDE], 0, sizeof out->side[CACHE_SIDE]);
@@ -138,7 +142,8 @@ static void fill(const struct pull *p, const struct change *c, struct row *row, 
     if (!c->present && row->m.state == MESSAGE_WRITING)
         memset(&out->base, 0, sizeof out->base);
     out->mailbox_there[SERVER_SIDE] = true;
-    if (row->has_base && c->present && !row->m.dirty && row->base.flags == out->side[SERVER_SIDE].flags)
+    if (row->has_base && c->present && !row->m.dirty && !forgotten &&
+        row->base.flags == out->side[SERVER_SIDE].flags)
         row->skip = true;
 }
 
