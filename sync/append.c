@@ -152,6 +152,7 @@ static enum worker_result look(struct engine *e, int64_t mailbox, uint32_t from,
     if (!f->box.on_server)
         return WORKER_GONE;
     enum worker_result result = e->worker->ops->list(e->worker, f->box.remote, from, &f->scan, &error);
+    engine_pause(e, error.retry_ms);
     if (result != WORKER_DONE)
         return result;
     if (!f->scan.token.uidvalidity)

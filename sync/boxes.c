@@ -419,6 +419,7 @@ enum worker_result boxes_merge(struct engine *e, struct boxes *ret)
     ret->delimiter = e->delimiter;
     engine_doing(e, NULL, "reading the mailbox list");
     enum worker_result r = e->worker->ops->tree(e->worker, take_listed, &m, &error);
+    engine_pause(e, error.retry_ms);
     if (r != WORKER_DONE)
         goto out;
     if (!ret->delimiter)

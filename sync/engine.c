@@ -58,6 +58,45 @@ void engine_look_again(struct engine *e, int64_t ms)
         e->quiet_at_ms = at;
 }
 
+void engine_pause(struct engine *e, unsigned ms)
+{
+    int64_t until = clock_boot_ms() + ms;
+    if (!ms)
+        return;
+    log_info("the server asks for a pause of %u ms", ms);
+    pthread_mutex_lock(&e->lock);
+    if (until > e->pause_until_ms)
+        e->pause_until_ms = until;
+    pthread_mutex_unlock(&e->lock);
+}
+
+static int64_t pause_end(struct engine *e)
+{
+    pthread_mutex_lock(&e->lock);
+    int64_t until = e->pause_until_ms;
+    pthread_mutex_unlock(&e->lock);
+    return until > clock_boot_ms() ? until : 0;
+}
+
+bool engine_paused(struct engine *e)
+{
+    return pause_end(e) != 0;
+}
+
+bool engine_wait_pause(struct engine *e)
+{
+    struct timespec at;
+    pthread_mutex_lock(&e->lock);
+    while (!e->stop && e->pause_until_ms > clock_boot_ms()) {
+        clock_gettime(CLOCK_MONOTONIC, &at);
+        at.tv_sec++;
+        pthread_cond_timedwait(&e->fetch, &e->lock, &at);
+    }
+    bool go = !e->stop;
+    pthread_mutex_unlock(&e->lock);
+    return go;
+}
+
 bool engine_try_create(struct engine *e, const struct worker_error *error)
 {
     if (!error->try_create || e->tried_create >= 3)
@@ -127,6 +166,10 @@ void engine_get_status(struct engine *e, struct engine_status *ret)
     ret->retry_s = 0;
     if (!e->online && e->retry_at_ms > clock_boot_ms())
         ret->retry_s = (e->retry_at_ms - clock_boot_ms() + 999) / 1000;
+    if (e->pause_until_ms > clock_boot_ms()) {
+        snprintf(ret->problem, sizeof ret->problem, "the server asks for a pause");
+        ret->retry_s = (e->pause_until_ms - clock_boot_ms() + 999) / 1000;
+    }
     pthread_mutex_unlock(&e->lock);
 }
 
@@ -152,6 +195,7 @@ void engine_fail_message(struct engine *e, int64_t message, int64_t mailbox, con
     struct fail f = {
         .row = {.message = message, .mailbox = message ? 0 : mailbox, .at_s = clock_now_ns() / 1000000000},
         .retry_ms = why->retry_ms};
+    engine_pause(e, why->retry_ms);
     snprintf(f.row.what, sizeof f.row.what, "%s", what);
     snprintf(f.row.why, sizeof f.row.why, "%s", *why->text ? why->text : strerror(-why->err));
     log_warning("%s refused for row %lld, mailbox %lld", what, (long long)message, (long long)mailbox);
@@ -339,6 +383,18 @@ static void finish_round(struct engine *e, enum worker_result r, unsigned hints)
     }
 }
 
+/* While the server wants to be left alone. A full round follows, for the hints of this time are gone. */
+static bool keep_pause(struct engine *e)
+{
+    int64_t until = pause_end(e);
+    if (!until)
+        return false;
+    e->poll_at_ms = e->retry_at_ms = until;
+    refuse_wishes(e);
+    answer(e, 0);
+    return true;
+}
+
 static void *engine_main(void *arg)
 {
     struct engine *e = arg;
@@ -350,6 +406,8 @@ static void *engine_main(void *arg)
         unsigned hints = wait_for_hints(e, &asked);
         round_settle(e);
         tend_run(e);
+        if (keep_pause(e))
+            continue;
         if (!e->open && !(hints & HINT_ASKED) && clock_boot_ms() < e->retry_at_ms) {
             refuse_wishes(e);
             continue;

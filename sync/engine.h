@@ -29,8 +29,8 @@ struct engine_status {
     bool online;
     bool syncing;
     char doing[128];          /* "INBOX: fetching", no mail content */
-    char problem[512];        /* the last connection problem, "" when online */
-    int64_t retry_s;          /* seconds to the next attempt, when offline */
+    char problem[512]; /* the last connection problem, or that the server asks for a pause; "" when on line */
+    int64_t retry_s;   /* seconds to the next attempt, when there is a problem */
     uint64_t bodies_left, bytes_left, bodies_done, bytes_done; /* of the downloads under way */
     double bytes_per_s;
     int64_t last_sync_s;      /* seconds since 1970, 0 never */

@@ -365,6 +365,7 @@ static enum worker_result run_batch(struct fetch *f, struct worker *w)
         if (r == WORKER_DONE && f->uids.n > 0)
             r = w->ops->fetch(w, f->box.remote, f->box.uidvalidity, &f->uids, &sink, &error);
     }
+    engine_pause(f->e, error.retry_ms);
     body_writer_abort(f->writer);
     f->writer = NULL;
     if (r == WORKER_LOCAL)
@@ -437,7 +438,7 @@ static bool wait_for_work(struct engine *e, bool idle, uint64_t *news)
     bool go = !e->stop;
     *news = e->fetch_news;
     pthread_mutex_unlock(&e->lock);
-    return go;
+    return go && engine_wait_pause(e);
 }
 
 void *fetch_main(void *arg)

@@ -64,7 +64,8 @@ struct engine {
     pthread_cond_t fetch;  /* fetchers and the watcher wait here */
     pthread_cond_t agreed; /* engine_sync waits here */
     bool stop, online, fetch_on;
-    uint64_t fetch_news; /* counts what may be work for fetchers */
+    int64_t pause_until_ms; /* the server asked for a pause, CLOCK_BOOTTIME; 0 none */
+    uint64_t fetch_news;    /* counts what may be work for fetchers */
     unsigned hints;
     uint64_t asked, answered; /* rounds asked for, and the last one that ended with both sides equal */
     struct worker *live[ENGINE_FETCHERS_MAX + 2]; /* those to cancel when stopping */
@@ -85,6 +86,11 @@ void engine_look_again(struct engine *e, int64_t ms);
 /* The mailbox is not there, says the server: true when its tree is looked at again for that. Not for ever:
  * false when that has not helped. */
 bool engine_try_create(struct engine *e, const struct worker_error *error);
+/* The server asked for a pause, 0 for none: nothing is sent meanwhile by any session, for it counts all of them. */
+void engine_pause(struct engine *e, unsigned ms);
+bool engine_paused(struct engine *e);
+/* Any thread: waits until the pause is over; false when stopping. */
+bool engine_wait_pause(struct engine *e);
 /* Did this result end the session? */
 static inline bool engine_session_ended(enum worker_result r)
 {

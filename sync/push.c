@@ -559,7 +559,7 @@ static enum worker_result push_appends(struct push *p, struct group *g)
     if (cache_write(p->e->cache, CACHE_FROM_SERVER, CACHE_NOW, announce, p) < 0)
         return WORKER_LOCAL;
     engine_doing(p->e, g->box, "uploading");
-    for (size_t i = 0; i < g->n && !engine_session_ended(r); i++) {
+    for (size_t i = 0; i < g->n && !engine_session_ended(r) && !engine_paused(p->e); i++) {
         r = append_message(p->e, &p->item[g->item[i]].m, g->box);
         if (r == WORKER_LOCAL)
             break;
@@ -706,7 +706,7 @@ static enum worker_result push_batch(struct push *p, const int64_t *id, size_t n
             if (p->group[i].verb != order[k])
                 continue;
             r = push_group(p, &p->group[i]);
-            if (engine_session_ended(r) || r == WORKER_LOCAL)
+            if (engine_session_ended(r) || r == WORKER_LOCAL || engine_paused(p->e))
                 return r;
         }
     return WORKER_DONE;

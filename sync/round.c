@@ -137,7 +137,7 @@ static enum worker_result fetch_at_once(struct engine *e, int64_t mailbox)
 
 static bool ends_round(struct engine *e, enum worker_result r)
 {
-    return engine_session_ended(r) || r == WORKER_LOCAL || engine_stopping(e);
+    return engine_session_ended(r) || r == WORKER_LOCAL || engine_stopping(e) || engine_paused(e);
 }
 
 /* Bodies come after all scans: what looks new in one mailbox may have left another one (case 43), and is here
@@ -152,7 +152,7 @@ static enum worker_result scan_all(struct engine *e, struct list *scan, bool *re
         if (r == WORKER_DONE && first)
             r = fetch_at_once(e, scan->id[i]);
         if (ends_round(e, r))
-            return r == WORKER_DONE ? WORKER_CANCELLED : r;
+            return r == WORKER_DONE ? engine_stopping(e) ? WORKER_CANCELLED : WORKER_REFUSED : r;
         *ret_complete = *ret_complete && r == WORKER_DONE;
     }
     return WORKER_DONE;
