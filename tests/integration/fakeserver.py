@@ -82,6 +82,7 @@ class FakeServer:
         self.log = []                # verbs
         self.lines = []              # whole commands but for their tags and literals
         self.memory = {}             # the lies' own
+        self.told = set()
         self.sessions = set()
         self.about, self.session_class = None, Session
         self.tell(*lies, about=about)

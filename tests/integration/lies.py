@@ -15,6 +15,19 @@ KINDS = {"full": fakeserver.FULL, "condstore": fakeserver.CONDSTORE, "plain": fa
 class Lie(Session):
     kinds = ("full",)
 
+    def __init_subclass__(cls):
+        """Notes in the server's `told` which lies there was an occasion for."""
+        for name, method in list(vars(cls).items()):
+            if callable(method) and not name.startswith("_"):
+                setattr(cls, name, cls._noting(method))
+
+    @classmethod
+    def _noting(cls, method):
+        def noted(self, *arguments):
+            self.server.told.add(cls)
+            return method(self, *arguments)
+        return noted
+
 
 class Honest(Lie):
     """None at all: what the tests expect must hold without lies, too."""
@@ -216,7 +229,8 @@ class AlteredOnFetch(Lie):
     kinds = ("full", "bare")
 
     def shown(self, message, section):
-        return b"X-Scanned: yes\r\n" + super().shown(message, section) if self.lies_about(self.box) else super().shown(message, section)
+        octets = super().shown(message, section)
+        return b"X-Scanned: yes\r\n" + octets if self.lies_about(self.box) else octets
 
 
 class NeverTheSame(Lie):
@@ -351,8 +365,7 @@ class Gmail(Lie):
             known = self.server.boxes[self.ALL].add(octets, flags, date)
         return self.label(known, box)
 
-    @staticmethod
-    def label(message, box):
+    def label(self, message, box):
         there = next((m for m in box if m.flags is message.flags), None)
         return there or box.add(message.octets, message.flags, message.date)
 

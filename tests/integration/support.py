@@ -29,7 +29,7 @@ def equal(get, expected, timeout=20):
     """Waits until get() == expected, and shows both when it never is."""
     def check():
         got = get()
-        assert got == expected
+        assert got == expected, f"{got} is not {expected}"
         return True
     eventually(check, timeout)
 
