@@ -227,3 +227,16 @@ def test_not_in_the_wrong_places(mounted):
         with pytest.raises(OSError) as caught:
             path.write_text("x")
         assert caught.value.errno == errno.EPERM
+
+
+def test_deleted_when_the_last_removal_had_to_wait(world):
+    """Mail that is on its way holds removals back, as it may be what was removed, filed; nothing else need happen then."""
+    world.witness.create("Old")
+    world.witness.append("Old", mail("o"), ["\\Seen"])
+    m = world.new_mailmount(poll=600)
+    m.mount()
+    m.deliver(mail("x"), info="S")
+    os.unlink(m.path("o", "Old"))
+    unmake(m.box("Old"))
+    m.sync(15)
+    assert "Old" not in world.witness.mailboxes()
