@@ -3,7 +3,7 @@ import os
 
 from crashlab import start
 from ledger import absent, served
-from support import mail
+from support import eventually, mail
 
 FILED = "2024/Filed"
 
@@ -54,8 +54,9 @@ class Hands:
         self.paths = {}
 
     def path(self, token, box="INBOX"):
+        """Names change while it looks."""
         if (token, box) not in self.paths:
-            self.paths[token, box] = self.m.path(token, box)
+            self.paths[token, box] = eventually(lambda: self.m.path(token, box), 5)
         return self.paths[token, box]
 
     def scratch(self, token, box, version=0, sub="tmp", name=None):

@@ -11,7 +11,7 @@ from imapclient import Witness
 from ledger import Ledger, differences, mount_view, server_view, violations
 from points import Point, environment, read_report
 from proxy import Proxy
-from support import eventually
+from support import equal, eventually
 
 CHANGING = re.compile(r"\b(STORE|APPEND|EXPUNGE|MOVE|COPY|CREATE|DELETE|RENAME|SUBSCRIBE|UNSUBSCRIBE)\b", re.I)
 
@@ -66,7 +66,7 @@ class Account:
             story(self)
         except Exception as problem:
             if not self._died():
-                raise
+                raise AssertionError(f"{problem}\n{self.story_so_far()}") from problem
             result = read_report(report)
             if not result.died_at:
                 raise AssertionError(f"ended with {m.process.returncode}, and not at a point\n{m.log()[-5000:]}") from problem
@@ -77,6 +77,10 @@ class Account:
             m.process.wait(20)
             m.process = None
         return result
+
+    def story_so_far(self):
+        """For a report."""
+        return self.mailmount.log()[-6000:]
 
     def _died(self):
         process = self.mailmount.process
@@ -95,27 +99,27 @@ class Account:
         self.leave()
         wire = Proxy(self.lab.server.plain_port)
         try:
-            m = self.mailmount
-            m.set(port=wire.port)
-            m.start()
-            m.sync()
-            there = server_view(self.witness)
-            eventually(lambda: not differences(mount_view(m.root), there) or
-                       self.fail(differences(mount_view(m.root), there)), 5)
-            wrong = violations(self.ledger, there, self.lost_since_ns)
-            assert not wrong, "; ".join(wrong)
-            wire.reset_counts()
-            m.sync()
-            changed = [line for line in wire.commands() if CHANGING.search(line)]
-            assert not changed, f"the second sync sent {changed}"
-            assert not differences(mount_view(m.root), server_view(self.witness))
-            m.umount()
+            self.mailmount.set(port=wire.port)
+            self._check(wire)
+        except Exception as problem:
+            raise AssertionError(f"{problem}\n{self.story_so_far()}") from problem
         finally:
             wire.close()
 
-    @staticmethod
-    def fail(text):
-        raise AssertionError(text)
+    def _check(self, wire):
+        m = self.mailmount
+        m.start()
+        m.sync()
+        there = server_view(self.witness)
+        equal(lambda: differences(mount_view(m.root), there), "", 5)
+        wrong = violations(self.ledger, there, self.lost_since_ns)
+        assert not wrong, "; ".join(wrong)
+        wire.reset_counts()
+        m.sync()
+        changed = [line for line in wire.commands() if CHANGING.search(line)]
+        assert not changed, f"the second sync sent {changed}"
+        assert differences(mount_view(m.root), server_view(self.witness)) == ""
+        m.umount()
 
     def close(self, keep=False):
         """Ends it. keep leaves the folder for a look."""

@@ -1,8 +1,11 @@
 """What must be true after a crash: for each message and mailbox, the states that it may be in."""
 import copy
+import re
 import time
 
 from support import FLAG_LETTERS, letters, token_of
+
+SCRATCH = re.compile("sed.{6}")
 
 
 class Ledger:
@@ -40,14 +43,6 @@ class Ledger:
         for entries in self.history.values():
             entries[-1][2] = True
 
-    def settle(self):
-        """What was under way has become one of its two outcomes, and which one is not known."""
-        for key, state in self.under_way.items():
-            self.history.setdefault(key, [[0, absent(key), True]])
-            self.history[key].append([time.time_ns(), state, False])
-            self.maybe = getattr(self, "maybe", set()) | {key}
-        self.under_way = {}
-
     def allowed(self, key, lost_since_ns=None):
         states = [self.under_way[key]] if key in self.under_way else []
         for when, state, durable in reversed(self.history.get(key, [[0, absent(key), True]])):
@@ -80,6 +75,8 @@ def server_view(witness):
 
 
 def mount_view(root):
+    """The same of a tree. What a killed program left is no mail: editors' scratch, and files that nothing was written
+    to."""
     view = {}
 
     def look(directory, box):
@@ -89,6 +86,8 @@ def mount_view(root):
         for sub in ("cur", "new"):
             for path in entries[sub].iterdir() if sub in entries else ():
                 octets = path.read_bytes()
+                if not octets or SCRATCH.fullmatch(path.name):
+                    continue
                 view.setdefault(token_of(octets) or "?", []).append((box, "".join(sorted(letters(path.name))), octets))
         for name, entry in entries.items():
             if name not in ("cur", "new", "tmp") and entry.is_dir():
