@@ -35,13 +35,10 @@ def furnish(account):
         ledger.know({token: at(token, (box, flags))})
 
 
-def first_sync(account):
+def recover(account):
     start(account)
     account.mailmount.sync()
     account.mailmount.umount()
-
-
-recover = first_sync
 
 
 # ---- file operations ----
@@ -151,6 +148,19 @@ def sync(account):
 
 def there(account, changes, call):
     account.ledger.act(changes, call, durable=True)
+
+
+# ---- the first day ----
+
+def first_sync(account):
+    """Mail is delivered before there is anything else."""
+    start(account)
+    hands = Hands(account)
+    eventually(hands.m.box("INBOX").joinpath("new").is_dir)
+    hands.deliver("d0", "INBOX")
+    hands.deliver("d1", "INBOX", "S", how="link")
+    sync(account)
+    account.mailmount.umount()
 
 
 # ---- a day's work ----

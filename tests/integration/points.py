@@ -34,6 +34,7 @@ class Report:
     points: int = 0
     died_at: int = 0
     died_ns: int = 0
+    lost: int = 0  # effects that a power loss took back
     kinds: list = field(default_factory=list)
 
     @property
@@ -58,7 +59,7 @@ def environment(library, data, report, point, journal=None):
 def read_report(path):
     octets = Path(path).read_bytes()
     points, died_at, died_ns = HEAD.unpack_from(octets)
-    return Report(points, died_at, died_ns, [KINDS[k] for k in octets[HEAD.size:HEAD.size + points]])
+    return Report(points, died_at, died_ns, kinds=[KINDS[k] for k in octets[HEAD.size:HEAD.size + points]])
 
 
 def spread(counts, per_kind):
