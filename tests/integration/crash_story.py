@@ -157,8 +157,8 @@ def first_sync(account):
     start(account)
     hands = Hands(account)
     eventually(hands.m.box("INBOX").joinpath("new").is_dir)
-    hands.deliver("d0", "INBOX")
-    hands.deliver("d1", "INBOX", "S", how="link")
+    hands.deliver("e0", "INBOX")
+    hands.deliver("e1", "INBOX", "S", how="link")
     sync(account)
     account.mailmount.umount()
 

@@ -62,7 +62,7 @@ def die_and_check(model, story, point):
 def die_twice(model, story, point, again):
     """A life that ends at a point; then recoveries, each from that state, that end at points of theirs, and clean ones."""
     account = model.clone()
-    reports, keep = [], True
+    reports, keep, second = [], True, "a whole recovery"
     try:
         account.live(story, point)
         whole_report = whole(account, crash_story.recover)
