@@ -35,6 +35,12 @@ def furnish(account):
         ledger.know({token: at(token, (box, flags))})
 
 
+def furnish_nothing(account):
+    """A new user has an inbox only, and Dovecot makes it at the first login."""
+    account.witness.fetch("INBOX")
+    account.ledger.know({"/INBOX": True})
+
+
 def recover(account):
     start(account)
     account.mailmount.sync()
@@ -152,8 +158,8 @@ def there(account, changes, call):
 
 # ---- the first day ----
 
-def first_sync(account):
-    """Mail is delivered before there is anything else."""
+def first_day(account):
+    """Mail is delivered before anything else is there."""
     start(account)
     hands = Hands(account)
     eventually(hands.m.box("INBOX").joinpath("new").is_dir)
