@@ -132,10 +132,20 @@ void io_close(int *fd)
     errno = saved;
 }
 
+static int io_fsync_parent(int dirfd, const char *name)
+{
+    char parent[PATH_MAX];
+    const char *slash = strrchr(name, '/');
+    if (!slash)
+        return io_fsync_dir(dirfd, ".");
+    snprintf(parent, sizeof(parent), "%.*s", (int)(slash - name) + 1, name);
+    return io_fsync_dir(dirfd, parent);
+}
+
 static int io_mkdir_one(const char *path, unsigned mode)
 {
     if (mkdir(path, (mode_t)mode) == 0)
-        return 0;
+        return io_fsync_parent(AT_FDCWD, path);
     int err = errno;
     struct stat st;
     /* Asked also after EACCES and EROFS: a parent that exists need not be writable. */
@@ -211,16 +221,6 @@ static int io_write_new(int dirfd, const char *name, const void *data, size_t le
     if (r < 0)
         unlinkat(dirfd, name, 0);
     return r;
-}
-
-static int io_fsync_parent(int dirfd, const char *name)
-{
-    char parent[PATH_MAX];
-    const char *slash = strrchr(name, '/');
-    if (!slash)
-        return io_fsync_dir(dirfd, ".");
-    snprintf(parent, sizeof(parent), "%.*s", (int)(slash - name) + 1, name);
-    return io_fsync_dir(dirfd, parent);
 }
 
 int io_write_file_atomic(int dirfd, const char *name, const void *data, size_t length)

@@ -156,6 +156,9 @@ static int open_to_write(struct cache *c, struct fault *f)
         err = body_store_open(c);
     if (!err)
         err = work_open_table(c);
+    /* What is put into a directory is not on disk before that one's own name is. */
+    if (!err)
+        err = io_fsync_dir(c->dirfd, NULL);
     return err ? fault_set(f, FAULT_IO, err, "%s: %s", c->dir, strerror(-err)) : 0;
 }
 

@@ -233,10 +233,12 @@ enum worker_result round_run(struct engine *e, unsigned hints)
         cache_write(e->cache, CACHE_FROM_SERVER, CACHE_NOW, clear_union, NULL);
     if (r == WORKER_DONE)
         r = push_run(e);
-    if (r == WORKER_DONE && tree) {
+    /* In every round: a mailbox waits until the last removal of its mail is through, which is no news of the
+     * tree. */
+    if (r == WORKER_DONE)
         r = boxes_delete(e);
+    if (r == WORKER_DONE && tree)
         wake_fetchers(e);
-    }
     if (r == WORKER_DONE)
         r = fetch_alone(e);
     free(scan.id);

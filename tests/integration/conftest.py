@@ -238,3 +238,11 @@ def pytest_runtest_makereport(item, call):
             item.world_logs = list(world.logs())
         for title, text in getattr(item, "world_logs", ()) if call.when == "call" else ():
             report.sections.append((title, text))
+
+
+def pytest_terminal_summary(terminalreporter):
+    """What tests of crash points counted, also from other processes."""
+    for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
+        for name, value in report.user_properties:
+            if name == "crash points" and report.when == "call":
+                terminalreporter.write_line(f"{name}, {value}")

@@ -280,3 +280,16 @@ def test_rename_there(world):
     assert {token: m.path(token, "New").stat().st_ino for token in m.tokens("New")} == inodes
     assert wire.to_client < 100_000
     assert not m.run("held").stdout
+
+
+def test_deleted_when_the_last_removal_had_to_wait(world):
+    """Mail that is on its way holds removals back, as it may be what was removed, filed; nothing else need happen then."""
+    world.witness.create("Old")
+    world.witness.append("Old", mail("o"), ["\\Seen"])
+    m = world.new_mailmount(poll=600)
+    m.mount()
+    m.deliver(mail("x"), info="S")
+    os.unlink(m.path("o", "Old"))
+    unmake(m.box("Old"))
+    m.sync(15)
+    assert "Old" not in world.witness.mailboxes()

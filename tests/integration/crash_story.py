@@ -1,0 +1,221 @@
+"""The stories that crash tests play: each ends with a clean end of the mount, if it gets that far."""
+import os
+
+from crashlab import start
+from ledger import absent, served
+from support import eventually, mail
+
+FILED = "2024/Filed"
+
+
+def body(token, version=0):
+    return mail(token, f"version {version}\r\n" + f"{token} " * 40 + "\r\n")
+
+
+def at(token, *places, version=0):
+    """A state: at("x", ("INBOX", "S"), ("Archive", ""))."""
+    return frozenset((box, "".join(sorted(flags)), served(body(token, version))) for box, flags in places)
+
+
+# ---- the account before its first sync ----
+
+def furnish(account):
+    """What the server has at first."""
+    w, ledger = account.witness, account.ledger
+    for box in ("Archive", "Project", "Old", FILED):
+        w.create(box)
+        ledger.know({"/" + box: True})
+    ledger.know({"/INBOX": True})
+    for token, box, flags in (
+            [(f"s{n}", "INBOX", "S") for n in range(10)] + [("n0", "INBOX", ""), ("n1", "INBOX", "")] +
+            [("a0", "Archive", "S"), ("a1", "Archive", "S"), ("p0", "Project", "S"), ("o0", "Old", "S"),
+             ("f0", FILED, "FS")]):
+        names = {"S": "\\Seen", "F": "\\Flagged"}
+        w.append(box, body(token), [names[f] for f in flags])
+        ledger.know({token: at(token, (box, flags))})
+
+
+def furnish_nothing(account):
+    """A new user has an inbox only, and Dovecot makes it at the first login."""
+    account.witness.fetch("INBOX")
+    account.ledger.know({"/INBOX": True})
+
+
+def recover(account):
+    start(account)
+    account.mailmount.sync()
+    account.mailmount.umount()
+
+
+# ---- file operations ----
+
+class Hands:
+    """A person at the mount: each operation goes into the ledger."""
+
+    def __init__(self, account):
+        self.m, self.ledger = account.mailmount, account.ledger
+        self.paths = {}
+
+    def path(self, token, box="INBOX"):
+        """Names change while it looks."""
+        if (token, box) not in self.paths:
+            self.paths[token, box] = eventually(lambda: self.m.path(token, box), 5)
+        return self.paths[token, box]
+
+    def scratch(self, token, box, version=0, sub="tmp", name=None):
+        path = self.m.box(box) / sub / (name or f"1.{token}.here")
+        with open(path, "xb") as out:
+            out.write(served(body(token, version)))
+            out.flush()
+            os.fsync(out.fileno())
+        return path
+
+    def deliver(self, token, box, flags="", how="rename"):
+        scratch = self.scratch(token, box)
+        final = self.m.box(box) / ("cur" if flags else "new") / (scratch.name + (f":2,{flags}" if flags else ""))
+        self.ledger.act({token: at(token, (box, flags))},
+                        lambda: (os.rename if how == "rename" else os.link)(scratch, final), durable=True)
+        self.paths[token, box] = final
+        if how == "link":
+            os.unlink(scratch)
+
+    def write_directly(self, token, box):
+        """As cp does: made under its final name, and there when it is closed."""
+        final = self.m.box(box) / "cur" / f"1.{token}.here:2,S"
+
+        def write():
+            with open(final, "xb") as out:
+                out.write(served(body(token)))
+        self.ledger.act({token: at(token, (box, "S"))}, write, durable=True)
+        self.paths[token, box] = final
+
+    def flag(self, token, box, flags):
+        path = self.path(token, box)
+        final = path.parent.parent / "cur" / f"{path.name.partition(':2,')[0]}:2,{flags}"
+        self.ledger.act({token: at(token, (box, flags))}, lambda: os.rename(path, final))
+        self.paths[token, box] = final
+
+    def move(self, token, box, target, flags="S"):
+        path = self.path(token, box)
+        final = self.m.box(target) / "cur" / f"{path.name.partition(':2,')[0]}:2,{flags}"
+        self.ledger.act({token: at(token, (target, flags))}, lambda: os.rename(path, final))
+        self.paths[token, target] = final
+
+    def copy(self, token, box, target):
+        path = self.path(token, box)
+        self.ledger.act({token: self.ledger.now(token) | at(token, (target, "S"))},
+                        lambda: os.link(path, self.m.box(target) / "cur" / f"2.{token}.copy:2,S"))
+
+    def edit(self, token, box, version=1):
+        """As sed -i does."""
+        path = self.path(token, box)
+        new = self.scratch(token, box, version, "cur", f"sed{token:A<6.6}")
+        self.ledger.act({token: at(token, (box, "S"), version=version)}, lambda: os.rename(new, path))
+
+    def remove(self, token, box):
+        path = self.path(token, box)
+        self.ledger.act({token: absent(token)}, lambda: os.unlink(path))
+
+    def make_box(self, box):
+        os.mkdir(self.m.box(box))
+        for sub in ("cur", "new", "tmp"):
+            self.ledger.act({"/" + box: True}, lambda sub=sub: os.mkdir(self.m.box(box) / sub))
+
+    def rename_box(self, old, new, *tokens):
+        changes = {"/" + old: False, "/" + new: True}
+        for token in tokens:
+            changes[token] = frozenset((new, flags, octets) for _, flags, octets in self.ledger.now(token))
+        self.ledger.act(changes, lambda: os.rename(self.m.box(old), self.m.box(new)))
+        self.paths = {}
+
+    def remove_box(self, box, *tokens):
+        for token in tokens:
+            self.remove(token, box)
+
+        def remove():
+            for sub in ("cur", "new", "tmp"):
+                os.rmdir(self.m.box(box) / sub)
+            os.rmdir(self.m.box(box))
+        self.ledger.act({"/" + box: False}, remove)
+
+    def sync_disk(self, box="INBOX"):
+        fd = os.open(self.m.box(box) / "cur", os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        self.ledger.force()
+
+
+def sync(account):
+    account.mailmount.sync()
+    account.ledger.force()
+
+
+def there(account, changes, call):
+    account.ledger.act(changes, call, durable=True)
+
+
+# ---- the first day ----
+
+def first_day(account):
+    """Mail is delivered before anything else is there."""
+    start(account)
+    hands = Hands(account)
+    eventually(hands.m.box("INBOX").joinpath("new").is_dir)
+    hands.deliver("e0", "INBOX")
+    hands.deliver("e1", "INBOX", "S", how="link")
+    sync(account)
+    account.mailmount.umount()
+
+
+# ---- a day's work ----
+
+def work(account):
+    """Begins with everything in sync."""
+    start(account)
+    hands = Hands(account)
+    morning(hands)
+    mail_comes(account)
+    hands.sync_disk()
+    sync(account)
+    afternoon(account, hands)
+    sync(account)
+    account.mailmount.umount()
+
+
+def morning(hands):
+    hands.deliver("d0", "INBOX")
+    hands.deliver("d1", "Archive", "S", how="link")
+    hands.flag("s0", "INBOX", "FS")
+    hands.move("s1", "INBOX", "Archive")
+    hands.copy("s2", "INBOX", FILED)
+    hands.edit("s3", "INBOX")
+    hands.remove("s4", "INBOX")
+    hands.make_box("Made")
+    hands.deliver("d2", "Made", "S")
+    hands.rename_box("Project", "Done", "p0")
+    hands.remove_box("Old", "o0")
+    hands.write_directly("d3", "INBOX")
+
+
+def mail_comes(account):
+    w = account.witness
+    there(account, {"r0": at("r0", ("INBOX", ""))}, lambda: w.append("INBOX", body("r0")))
+    there(account, {"r1": at("r1", ("Archive", "S"))}, lambda: w.append("Archive", body("r1"), ["\\Seen"]))
+
+
+def afternoon(account, hands):
+    w = account.witness
+    there(account, {"s5": at("s5", ("INBOX", "FS"))},
+          lambda: w.store("INBOX", w.uid("INBOX", "s5"), "+FLAGS", "\\Flagged"))
+    there(account, {"a0": at("a0", (FILED, "S"))}, lambda: w.move("Archive", w.uid("Archive", "a0"), FILED))
+    there(account, {"s6": absent("s6")}, lambda: w.expunge("INBOX", w.uid("INBOX", "s6")))
+    hands.move("d1", "Archive", "INBOX")
+    hands.move("d2", "Made", "Archive", "FS")
+    hands.edit("s7", "INBOX")
+    hands.edit("s3", "INBOX", version=2)
+    hands.flag("s1", "Archive", "RS")
+    hands.remove("d3", "INBOX")
+    hands.copy("s8", "INBOX", "Made")
+    hands.move("s9", "INBOX", "Made")
