@@ -206,6 +206,20 @@ def test_sync_without_a_mount_and_without_a_server(world):
     assert result.stderr.splitlines()[-1].startswith("mailmount: ")
 
 
+@pytest.mark.parametrize("wrong, status, words", [
+    ({"password": "wrong"}, 77, "login refused"), ({"ca_file": None}, 77, "certificate"), ({"port": 1}, 69, "refused")],
+    ids=["password", "certificate", "port"])
+def test_sync_of_a_mount_that_is_off_line(world, wrong, status, words):
+    """The exit status tells why: whoever has to be asked for a new password is found at once."""
+    m = world.mailmount
+    m.sync()
+    m.set(**wrong)
+    m.start()
+    result = m.run("sync", "--wait")
+    assert result.returncode == status, result.stderr
+    assert re.fullmatch(f"mailmount: test: off line: .*{words}.*\n", result.stderr)
+
+
 def test_doctor(world):
     result = world.mailmount.run("doctor")
     assert result.returncode == 0, result.stderr
