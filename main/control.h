@@ -8,7 +8,7 @@
  *   flush             all local state is on disk when the answer comes
  *   held, decide VERB ID, restorable, restore ID    see decide.h
  * Answers of sync and flush: {"result": "done" | "late" | "offline" | "ended" | "failed", "why": TEXT,
- * "mountpoint": PATH}.
+ * "exit": the exit status that fits the reason (enum fault_exit), "mountpoint": PATH}.
  */
 #include <jansson.h>
 #include <stdbool.h>

@@ -131,10 +131,10 @@ static char *virtual_file(void *arg, const char *name)
     return NULL;
 }
 
-static json_t *result_json(struct serving *s, const char *result, const char *why)
+static json_t *result_json(struct serving *s, const char *result, enum fault_exit exit, const char *why)
 {
-    return json_pack("{s:s, s:o, s:s}", "result", result, "why", status_string(why), "mountpoint",
-                     s->o->mountpoint);
+    return json_pack("{s:s, s:i, s:o, s:s}", "result", result, "exit", (int)exit, "why", status_string(why),
+                     "mountpoint", s->o->mountpoint);
 }
 
 /* Without a limit of time a server that cannot be reached is an answer; it gets a moment, for `problem` is
@@ -160,24 +160,26 @@ static json_t *answer_sync(struct serving *s, int timeout_ms, bool (*gone)(void 
     engine_wake(s->account.engine);
     for (;;) {
         if (timeout_ms < 0 && is_out_of_reach(s, &status))
-            return result_json(s, "offline", status.problem);
+            return result_json(s, "offline", status.problem_exit, status.problem);
         int64_t left = deadline_ms - clock_boot_ms();
         int r = left > 0 ? engine_sync(s->account.engine, left < SLICE_MS ? (int)left : SLICE_MS) : -EAGAIN;
         if (r == 0)
-            return result_json(s, "done", "");
+            return result_json(s, "done", FAULT_OK, "");
         if (r != -EAGAIN)
-            return result_json(s, "ended", "the mount is ending");
+            return result_json(s, "ended", FAULT_AGAIN, "the mount is ending");
         if (clock_boot_ms() < deadline_ms && !gone(gone_arg))
             continue;
         engine_get_status(s->account.engine, &status);
-        return result_json(s, "late", status.online ? "" : status.problem);
+        return result_json(s, "late", FAULT_AGAIN, status.online ? "" : status.problem);
     }
 }
 
 static json_t *answer_flush(struct serving *s)
 {
     int r = cache_sync(s->account.cache);
-    return result_json(s, r < 0 ? "failed" : "done", r < 0 ? strerror(-r) : "");
+    if (r < 0)
+        return result_json(s, "failed", FAULT_IO, strerror(-r));
+    return result_json(s, "done", FAULT_OK, "");
 }
 
 static json_t *answer(void *arg, const char *request, bool (*gone)(void *), void *gone_arg)

@@ -238,11 +238,12 @@ static void set_online(struct engine *e)
     e->fetch_news++;
     e->status.session = session;
     e->status.problem[0] = 0;
+    e->status.problem_exit = FAULT_OK;
     pthread_cond_broadcast(&e->fetch);
     pthread_mutex_unlock(&e->lock);
 }
 
-static void set_offline(struct engine *e, const char *problem)
+static void set_offline(struct engine *e, enum fault_exit exit, const char *problem)
 {
     int64_t pause = RETRY_FIRST_MS << (e->failures < 7 ? e->failures : 7);
     e->failures++;
@@ -251,8 +252,8 @@ static void set_offline(struct engine *e, const char *problem)
     pthread_mutex_lock(&e->lock);
     e->retry_at_ms = clock_boot_ms() + (pause < RETRY_LAST_MS ? pause : RETRY_LAST_MS);
     e->online = e->fetch_on = false;
-    if (*problem)
-        snprintf(e->status.problem, sizeof e->status.problem, "%s", problem);
+    snprintf(e->status.problem, sizeof e->status.problem, "%s", problem);
+    e->status.problem_exit = exit;
     pthread_mutex_unlock(&e->lock);
 }
 
@@ -282,7 +283,10 @@ static bool open_session(struct engine *e)
     }
     if (!e->failures)
         log_warning("off line: %s", f.text);
-    set_offline(e, *f.text ? f.text : "the connection broke");
+    if (f.err)
+        set_offline(e, f.exit, f.text);
+    else
+        set_offline(e, FAULT_UNAVAILABLE, "the connection broke");
     return false;
 }
 
@@ -365,12 +369,12 @@ static void finish_round(struct engine *e, enum worker_result r, unsigned hints)
 {
     if (engine_session_ended(r)) {
         log_info("the connection broke");
-        set_offline(e, "the connection broke");
+        set_offline(e, FAULT_UNAVAILABLE, "the connection broke");
         return;
     }
     if (r == WORKER_LOCAL) {
         /* This machine's trouble, such as a full disk: no use in hurrying. */
-        set_offline(e, "the cache cannot be written (disk full?)");
+        set_offline(e, FAULT_IO, "the cache cannot be written (disk full?)");
         return;
     }
     if (hints & HINT_FULL) {
