@@ -16,7 +16,7 @@ enum config_layout { CONFIG_LAYOUT_FS, CONFIG_LAYOUT_MAILDIRPP };
 enum config_line_endings { CONFIG_LF, CONFIG_CRLF };
 enum config_delete { CONFIG_DELETE_EXPUNGE, CONFIG_DELETE_TRASH };
 
-#define CONFIG_KEYS 22
+#define CONFIG_KEYS 23
 
 enum { CONFIG_DEFAULT = 0, CONFIG_OPTION = -1 };
 
@@ -41,6 +41,10 @@ struct config_account {
     enum config_line_endings line_endings;
     enum config_delete deletion;
     int64_t keep_deleted_s;
+    struct config_brake { /* removals of more than that share and that number at once are held (case 75) */
+        bool off;
+        unsigned percent, count;
+    } brake;
     unsigned poll_s; /* between polls */
     bool idle;
     unsigned connections;

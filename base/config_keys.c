@@ -141,6 +141,23 @@ static int set_keep_deleted(const struct config_key *key, struct config_account 
     return 0;
 }
 
+/* "25%/100", or "off". */
+static int set_brake(const struct config_key *key, struct config_account *a, char **text)
+{
+    (void)key;
+    const char *at = *text;
+    struct config_brake brake = {.off = strcmp(at, "off") == 0};
+    if (!brake.off) {
+        if (read_number(&at, &brake.percent) < 0 || brake.percent > 100 || strncmp(at, "%/", 2) != 0)
+            return -EINVAL;
+        at += 2;
+        if (read_number(&at, &brake.count) < 0 || *at)
+            return -EINVAL;
+    }
+    a->brake = brake;
+    return 0;
+}
+
 static void free_list(char **list)
 {
     for (size_t i = 0; list && list[i]; i++)
@@ -209,7 +226,8 @@ const struct config_key config_keys[CONFIG_KEYS] = {
     [KEY_DELETE] = {"delete", "expunge", "one of: expunge, trash", set_choice, AT(deletion), delete_names},
     [KEY_KEEP_DELETED] = {"keep_deleted", "30d", "a time such as 30d, 12h or 0", set_keep_deleted,
                           AT(keep_deleted_s)},
-    [KEY_POLL] = {"poll", "300", "a number of seconds from 1 to 86400", set_number, AT(poll_s), .least = 1,
+    [KEY_BRAKE] = {"brake", "25%/100", "a share and a number such as 25%/100, or off", set_brake},
+    [KEY_POLL] = {"poll", "60", "a number of seconds from 1 to 86400", set_number, AT(poll_s), .least = 1,
                   .most = 86400},
     [KEY_IDLE] = {"idle", "yes", "one of: yes, no", set_yes_no, AT(idle), no_yes},
     [KEY_CONNECTIONS] = {"connections", "4", "a number from 1 to 32", set_number, AT(connections), .least = 1,

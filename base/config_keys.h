@@ -24,6 +24,7 @@ enum config_key_number {
     KEY_LINE_ENDINGS,
     KEY_DELETE,
     KEY_KEEP_DELETED,
+    KEY_BRAKE,
     KEY_POLL,
     KEY_IDLE,
     KEY_CONNECTIONS,

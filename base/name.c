@@ -392,21 +392,38 @@ static bool unescape(const char *component, size_t length, char *out, bool *ret_
     return true;
 }
 
+static int decode_component(const char *component, char *out, size_t size)
+{
+    char text[NAME_COMPONENT_MAX + 1];
+    bool raw;
+    if (!unescape(component, strlen(component), text, &raw))
+        return -EINVAL;
+    if (!raw)
+        return name_utf8_to_mutf7(text, out, size);
+    memcpy(out, text, strlen(text) + 1);
+    return 0;
+}
+
+/* Would this name of a server be shown as that component? */
+static bool is_shown_as(const char *name, const char *component)
+{
+    char shown[NAME_COMPONENT_MAX + 1];
+    return name_to_component(name, strlen(name), shown) == 0 && strcmp(shown, component) == 0;
+}
+
 int name_from_component(const char *component, char delimiter, char *out, size_t size)
 {
     size_t length = strlen(component);
-    char text[NAME_COMPONENT_MAX + 1];
-    bool raw;
+    char name[NAME_COMPONENT_MAX * 4];
     if (length > NAME_COMPONENT_MAX)
         return -ENAMETOOLONG;
-    if (length == 0 || is_cut(component, length) || !unescape(component, length, text, &raw))
+    if (length == 0 || is_cut(component, length))
         return -EINVAL;
-    char name[NAME_COMPONENT_MAX * 4];
-    if (raw)
-        memcpy(name, text, strlen(text) + 1);
-    else if (name_utf8_to_mutf7(text, name, sizeof(name)) < 0)
-        return -EINVAL;
-    if (delimiter && strchr(name, delimiter))
+    int r = decode_component(component, name, sizeof(name));
+    /* An escape that is nowhere needed is no escape: a person wrote it, and means these characters. */
+    if (r < 0 || !is_shown_as(name, component))
+        r = name_utf8_to_mutf7(component, name, sizeof(name));
+    if (r < 0 || (delimiter && strchr(name, delimiter)))
         return -EINVAL;
     if (strlen(name) >= size)
         return -ENAMETOOLONG;

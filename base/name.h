@@ -22,8 +22,10 @@
 int name_to_component(const char *leaf, size_t length, char *out);
 
 /* Path component -> one level of a server's name in modified UTF-7; the inverse of the above for all but cut
- * names; for components that a person made: invalid UTF-8, the delimiter (0 for none) inside, or a malformed
- * escape are sent as they can be, or -EINVAL. out has size octets; -ENAMETOOLONG. */
+ * names. A component that a person made, and that no server's name is shown as ("a%41b"), is taken as it
+ * stands: it has the server's name to itself, but the component that this one is shown as does as well
+ * (callers look for such a clash). -EINVAL: invalid UTF-8, or the delimiter (0 for none) inside. out has size
+ * octets; -ENAMETOOLONG. */
 int name_from_component(const char *component, char delimiter, char *out, size_t size);
 
 /* Is this valid modified UTF-7 in its only correct form? */

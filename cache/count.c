@@ -28,6 +28,9 @@ static int run_count(cache_rd *rd, const struct query *q, int64_t id, uint64_t *
 #define WANTED "SELECT count(*), total(size) FROM message WHERE state = 0"
 #define DIRTY "SELECT count(*), 0 FROM message WHERE dirty = 1"
 #define FAILED "SELECT count(*), 0 FROM failure"
+#define HELD                                                                                                 \
+    "SELECT total((SELECT count(*) FROM held_message WHERE held_message.held = held.id) + whole), 0 FROM"    \
+    " held WHERE state = 1"
 
 int mailbox_count(cache_rd *rd, int64_t id, struct mailbox_counts *ret)
 {
@@ -35,6 +38,7 @@ int mailbox_count(cache_rd *rd, int64_t id, struct mailbox_counts *ret)
     static const struct query wanted = {WANTED, WANTED " AND mailbox = ?"};
     static const struct query dirty = {DIRTY, DIRTY " AND mailbox = ?"};
     static const struct query failed = {FAILED, FAILED " WHERE mailbox = ?"};
+    static const struct query held = {HELD, HELD " AND mailbox = ?"};
     struct mailbox_counts c = {0};
     uint64_t none;
     int err = run_count(rd, &shown, id, &c.messages, &c.unread);
@@ -44,6 +48,8 @@ int mailbox_count(cache_rd *rd, int64_t id, struct mailbox_counts *ret)
         err = run_count(rd, &dirty, id, &c.waiting, &none);
     if (!err)
         err = run_count(rd, &failed, id, &c.failed, &none);
+    if (!err)
+        err = run_count(rd, &held, id, &c.held, &none);
     if (!err)
         *ret = c;
     return err;

@@ -17,6 +17,17 @@ static void read_row(struct statement *s, struct failure *f)
     column_text(s, 7, f->why, sizeof f->why);
 }
 
+int failure_by_id(cache_rd *rd, int64_t id, struct failure *ret)
+{
+    static const char sql[] = "SELECT " COLUMNS " FROM failure WHERE id = ?";
+    CLEANUP(statement_end) struct statement *s = statement_begin(rd, sql);
+    put_int(s, id);
+    int err = statement_row(s);
+    if (!err)
+        read_row(s, ret);
+    return err;
+}
+
 int failure_get(cache_rd *rd, int64_t message, int64_t mailbox, struct failure *ret)
 {
     static const char sql_message[] = "SELECT " COLUMNS " FROM failure WHERE message = ?";

@@ -99,5 +99,7 @@ struct mailbox_counts {
     uint64_t waiting; /* local changes not on the server yet */
     uint64_t wanted;  /* bodies not here yet */
     uint64_t wanted_bytes, failed;
+    uint64_t
+        held; /* messages that the brake holds, and asks for (case 75); a missing mailbox counts as one */
 };
 int mailbox_count(cache_rd *rd, int64_t id, struct mailbox_counts *ret); /* id 0: the whole account */

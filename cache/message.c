@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "clock.h"
+#include "held.h"
 #include "mailbox.h"
 
 #define NS ((int64_t)1000000000)
@@ -300,6 +301,12 @@ static bool same_indexed(const struct message *a, const struct message *b)
            a->date_s == b->date_s && a->message_id == b->message_id && a->gone_at == b->gone_at;
 }
 
+/* What is held back is this mail in this place: more of it than its flags has changed otherwise. */
+static bool same_held(const struct message *a, const struct message *b)
+{
+    return a->mailbox == b->mailbox && a->state == b->state && same_content(a, b);
+}
+
 /* SQLite writes every index that has a column in the SET list, whether its value differs or not: a flag would
  * cost them all. */
 static int update_row(cache_tx *tx, const struct message *before, const struct message *m)
@@ -341,6 +348,8 @@ int message_put(cache_tx *tx, struct message *m)
         return err;
     bool concerns_the_engine = derive(tx, &before, &next);
     err = before.id ? update_row(tx, &before, &next) : insert_row(tx, &next);
+    if (!err && before.id && !same_held(&before, &next))
+        err = held_release(tx, next.id);
     if (!err)
         err = announce_difference(tx, &before, &next);
     if (err)
@@ -358,11 +367,13 @@ int message_set_flags(cache_tx *tx, struct message *m, flags_t flags)
 {
     struct message next = *m;
     next.flags = flags;
+    if (m->sub == SUB_NEW && flags & FLAG_SEEN)
+        next.sub = SUB_CUR;
     if (m->sub != SUB_TMP && !m->scratch) {
         struct maildir_letters letters;
         int err = mailbox_letters_for(tx, m->mailbox, flags, &letters);
         if (!err)
-            err = maildir_rename(m->name, flags, &letters, m->sub == SUB_CUR, next.name);
+            err = maildir_rename(m->name, flags, &letters, next.sub == SUB_CUR, next.name);
         /* A name with no room for one more letter stays as it is: the row knows the flags. */
         if (err == -ENAMETOOLONG)
             memcpy(next.name, m->name, sizeof next.name);

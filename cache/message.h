@@ -70,8 +70,8 @@ bool message_any(cache_rd *rd, int64_t mailbox, bool mail_only);
  * -EEXIST: another shown row has that name in that place. A name that would clash while origin is
  * CACHE_FROM_SERVER gets a fresh base. */
 int message_put(cache_tx *tx, struct message *m);
-/* Sets flags and renames accordingly (letters of keywords are given out as needed). New mail that got \Seen
- * stays where it is. A name that has no room for the letters stays as it is. */
+/* Sets flags and renames accordingly (letters of keywords are given out as needed). What is in new
+ * and got \Seen goes to cur: what is in new is unread to those who look there. A name that has no room for the letters stays as it is. */
 int message_set_flags(cache_tx *tx, struct message *m, flags_t flags);
 /* The engine has looked: local state and base agree. */
 int message_clean(cache_tx *tx, int64_t id);

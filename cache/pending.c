@@ -4,7 +4,7 @@
 
 #define COLUMNS                                                                                              \
     "id, kind, message, mailbox, uidvalidity, uidnext, source, source_uid, wire_size, hash, message_id, "    \
-    "date_s, flags"
+    "date_s, flags, accepted"
 
 static void read_row(struct statement *s, struct pending *p)
 {
@@ -22,14 +22,15 @@ static void read_row(struct statement *s, struct pending *p)
     p->message_id = column_int(s, at++);
     p->date_s = column_int(s, at++);
     p->flags = (flags_t)column_int(s, at++);
+    p->accepted = column_int(s, at++) != 0;
 }
 
 int pending_put(cache_tx *tx, struct pending *p)
 {
     static const char sql[] =
         "INSERT OR REPLACE INTO pending (kind, message, mailbox, uidvalidity, uidnext, source,"
-        " source_uid, wire_size, hash, message_id, date_s, flags)"
-        " VALUES (?,?,?,?,?,?,?,?,?,?,?,?)";
+        " source_uid, wire_size, hash, message_id, date_s, flags, accepted)"
+        " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)";
     CLEANUP(statement_end) struct statement *s = statement_begin(&tx->rd, sql);
     put_int(s, p->kind);
     put_int(s, p->message);
@@ -43,6 +44,7 @@ int pending_put(cache_tx *tx, struct pending *p)
     put_int(s, p->message_id);
     put_int(s, p->date_s);
     put_int(s, (int64_t)p->flags);
+    put_int(s, p->accepted);
     int err = statement_run(s);
     if (!err)
         p->id = sqlite3_last_insert_rowid(tx->rd.db);

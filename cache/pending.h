@@ -22,6 +22,7 @@ struct pending {
     int64_t message_id;
     int64_t date_s;
     flags_t flags;
+    bool accepted; /* the server said OK, but not under which UID it is now */
 };
 
 int pending_put(cache_tx *tx, struct pending *p); /* sets p->id; one row a message: replaces */
@@ -44,5 +45,6 @@ struct failure {
 };
 int failure_put(cache_tx *tx, struct failure *f); /* attempts counts up when there was one */
 int failure_forget(cache_tx *tx, int64_t message, int64_t mailbox);
+int failure_by_id(cache_rd *rd, int64_t id, struct failure *ret);
 int failure_get(cache_rd *rd, int64_t message, int64_t mailbox, struct failure *ret);
 int failure_each(cache_rd *rd, int (*each)(void *arg, const struct failure *f), void *arg);

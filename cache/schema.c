@@ -127,6 +127,23 @@ static const char *const step[] = {
     " why TEXT NOT NULL) STRICT;"
     "CREATE UNIQUE INDEX failure_message ON failure (message) WHERE message IS NOT NULL;"
     "CREATE UNIQUE INDEX failure_mailbox ON failure (mailbox) WHERE message IS NULL;",
+
+    /* 1 -> 2: what the brake holds back (case 75) */
+    "CREATE TABLE held ("
+    " id INTEGER PRIMARY KEY AUTOINCREMENT,"
+    " mailbox INTEGER NOT NULL REFERENCES mailbox (id) ON DELETE CASCADE,"
+    " side INTEGER NOT NULL," /* where the removal would be carried out: 0 here, 1 on the server */
+    " whole INTEGER NOT NULL," /* the mailbox itself, and not some of its messages */
+    " state INTEGER NOT NULL,"
+    " at_s INTEGER NOT NULL) STRICT;"
+    "CREATE INDEX held_mailbox ON held (mailbox);"
+    "CREATE TABLE held_message ("
+    " message INTEGER PRIMARY KEY NOT NULL REFERENCES message (id) ON DELETE CASCADE,"
+    " held INTEGER NOT NULL REFERENCES held (id) ON DELETE CASCADE) STRICT, WITHOUT ROWID;"
+    "CREATE INDEX held_message_held ON held_message (held);",
+
+    /* 2 -> 3: what the server said of an announced operation (case 63) */
+    "ALTER TABLE pending ADD COLUMN accepted INTEGER NOT NULL DEFAULT 0;",
 };
 _Static_assert(sizeof step / sizeof step[0] == SCHEMA_VERSION, "a step for each version");
 

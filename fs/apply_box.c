@@ -17,13 +17,24 @@ static int mkdir_change(cache_tx *tx, void *arg)
     return box_mkdir(tx, c->fs->o.layout, c->at, &c->made);
 }
 
+/* Whoever makes a mailbox may make only one of its directories. What the server has in it needs the others,
+ * but who makes them one after the other must not find them made already (mutt gives up then). */
+static void show_others_later(struct fs *fs, uint64_t ino)
+{
+    for (int sub = SUB_TMP; sub <= SUB_CUR && ino_sub(ino) != SUB_BOX; sub++)
+        if ((enum sub)sub != ino_sub(ino))
+            events_show_later(fs->events, ino_mailbox(ino), (enum sub)sub);
+}
+
 int apply_mkdir(struct fs *fs, const struct box_place *at, uint64_t *ret_ino)
 {
     struct change c = {.fs = fs, .at = at};
     int r = own_write(fs->cache, CACHE_SOON, mkdir_change, &c);
-    if (r == 0)
-        *ret_ino = c.made;
-    return r;
+    if (r < 0)
+        return r;
+    show_others_later(fs, c.made);
+    *ret_ino = c.made;
+    return 0;
 }
 
 /* In the directory that has this name, or in cur, new and tmp of that. */

@@ -29,6 +29,22 @@ static char delimiter_of(cache_rd *rd, int64_t parent)
     return mailbox_find(rd, 0, INBOX, &m) == 0 ? m.delimiter : 0;
 }
 
+struct clash {
+    const char *leaf, *name;
+    char delimiter;
+};
+
+static int means_the_same(void *arg, const struct mailbox *m)
+{
+    const struct clash *c = arg;
+    char leaf[MAILBOX_REMOTE_MAX];
+    if (strcmp(m->name, c->name) == 0)
+        return 0;
+    if (*m->leaf)
+        return strcmp(m->leaf, c->leaf) == 0;
+    return name_from_component(m->name, c->delimiter, leaf, sizeof(leaf)) == 0 && strcmp(leaf, c->leaf) == 0;
+}
+
 /* May a mailbox of that name be made there? */
 static int check_seat(cache_rd *rd, const struct seat *s)
 {
@@ -45,8 +61,12 @@ static int check_seat(cache_rd *rd, const struct seat *s)
         return r;
     if (s->parent && (parent.removed || (parent.attributes & MAILBOX_NOINFERIORS)))
         return parent.removed ? -ENOENT : -EPERM;
-    r = name_from_component(s->name, delimiter_of(rd, s->parent), leaf, sizeof(leaf));
-    return r < 0 ? r : 0;
+    struct clash clash = {.leaf = leaf, .name = s->name, .delimiter = delimiter_of(rd, s->parent)};
+    r = name_from_component(s->name, clash.delimiter, leaf, sizeof(leaf));
+    if (r < 0)
+        return r;
+    r = mailbox_each(rd, s->parent, 0, means_the_same, &clash);
+    return r > 0 ? -EEXIST : r;
 }
 
 struct removed {
@@ -132,9 +152,8 @@ static int show_sub(cache_tx *tx, struct mailbox *m, enum sub sub)
         return -ENOENT;
     if (m->dirs & 1u << sub)
         return -EEXIST;
+    /* A level that is no mailbox at the server is to become one: the merge sees it by this. */
     m->dirs |= 1u << sub;
-    /* A level that was no mailbox at the server is to become one. */
-    m->attributes &= ~(unsigned)MAILBOX_NOSELECT;
     return mailbox_put(tx, m);
 }
 
@@ -240,7 +259,9 @@ int box_show_again(cache_tx *tx, int64_t mailbox, enum sub sub)
     int r = mailbox_get(cache_tx_rd(tx), mailbox, &m);
     if (r < 0)
         return r == -ENOENT ? 0 : r;
-    if (m.removed || (m.dirs & 1u << sub) || (m.attributes & MAILBOX_NOSELECT))
+    /* What has none of its directories any more is to be a mere level, or to be removed. */
+    bool level = !m.dirs && (!m.on_server || (m.attributes & MAILBOX_NOSELECT));
+    if (m.removed || (m.dirs & 1u << sub) || level)
         return 0;
     m.dirs |= 1u << sub;
     r = mailbox_put(tx, &m);

@@ -11,6 +11,7 @@
 #include "files.h"
 #include "log.h"
 #include "mountpoint.h"
+#include "overhear.h"
 #include "park.h"
 
 static void op_init(void *userdata, struct fuse_conn_info *conn)
@@ -112,7 +113,7 @@ static char *option_list(const struct fs_options *o)
     return list;
 }
 
-static int new_session(struct fs *fs, struct fault *f)
+static int new_session(struct fs *fs)
 {
     int r = -ENOMEM;
     struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
@@ -124,9 +125,7 @@ static int new_session(struct fs *fs, struct fault *f)
     }
     free(list);
     fuse_opt_free_args(&args);
-    if (r == -EINVAL)
-        return fault_set(f, FAULT_USAGE, r, "mount options: libfuse does not take them (see the line above)");
-    return r < 0 ? fault_set(f, FAULT_IO, r, "mount: out of memory") : 0;
+    return r;
 }
 
 static int copy_options(struct fs *fs, const struct fs_options *o)
@@ -148,16 +147,26 @@ static int make_parts(struct fs *fs)
     return r == 0 ? events_new(fs, &fs->events) : r;
 }
 
+/* libfuse and fusermount3 give no reason but on standard error. */
 static int mount_session(struct fs *fs, struct fault *f)
 {
-    int r = new_session(fs, f);
-    if (r < 0)
-        return r;
-    /* libfuse says on standard error what it does not like; the reason of the kernel is lost on the way. */
-    if (fuse_session_mount(fs->se, fs->o.mountpoint) != 0)
-        return mountpoint_explain_failure(fs->o.mountpoint, f);
-    fs->mounted = true;
-    return 0;
+    struct overhear o;
+    struct buf said = {0};
+    overhear_begin(&o);
+    int r = new_session(fs);
+    bool options_taken = r == 0;
+    if (r == 0 && fuse_session_mount(fs->se, fs->o.mountpoint) != 0)
+        r = -EPERM;
+    fs->mounted = r == 0;
+    overhear_end(&o, r < 0 ? &said : NULL);
+    if (r == -ENOMEM)
+        fault_set(f, FAULT_IO, r, "mount: out of memory");
+    else if (r < 0 && !options_taken)
+        fault_set(f, FAULT_USAGE, r, "mount options: %s", said.data);
+    else if (r < 0)
+        r = mountpoint_explain_failure(fs->o.mountpoint, said.data, f);
+    buf_finish(&said);
+    return r;
 }
 
 int fs_mount(struct cache *c, const struct fs_options *o, struct fs **ret, struct fault *f)

@@ -1,6 +1,7 @@
 #include "mountpoint.h"
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <mntent.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -17,10 +18,19 @@
 
 extern char **environ;
 
+/* Without a word of its own: what it would say is ours to say. */
 static int run(const char *const argv[])
 {
     pid_t pid;
-    int status, r = posix_spawnp(&pid, argv[0], NULL, NULL, (char *const *)argv, environ);
+    posix_spawn_file_actions_t quiet;
+    if (posix_spawn_file_actions_init(&quiet) != 0)
+        return -ENOMEM;
+    int status, r = posix_spawn_file_actions_addopen(&quiet, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+    if (r == 0)
+        r = posix_spawn_file_actions_adddup2(&quiet, STDOUT_FILENO, STDERR_FILENO);
+    if (r == 0)
+        r = posix_spawnp(&pid, argv[0], &quiet, NULL, (char *const *)argv, environ);
+    posix_spawn_file_actions_destroy(&quiet);
     if (r)
         return -r;
     while (waitpid(pid, &status, 0) < 0) {
@@ -97,12 +107,13 @@ int mountpoint_prepare(const char *path, struct fault *f)
     return check_directory(path, f);
 }
 
-int mountpoint_explain_failure(const char *path, struct fault *f)
+int mountpoint_explain_failure(const char *path, const char *said, struct fault *f)
 {
     if (access("/dev/fuse", F_OK) < 0)
         return fault_set(f, FAULT_UNAVAILABLE, -ENODEV, "%s: no /dev/fuse (modprobe fuse)", path);
     const char *const argv[] = {"fusermount3", "--version", NULL};
     if (geteuid() != 0 && run(argv) == -ENOENT)
         return fault_set(f, FAULT_CREATE, -ENOENT, "%s: fusermount3 is missing (install fuse3)", path);
-    return fault_set(f, FAULT_CREATE, -EPERM, "%s: cannot be mounted on (see the line above)", path);
+    return fault_set(f, FAULT_CREATE, -EPERM, "%s: cannot be mounted on: %s", path,
+                     said[0] != '\0' ? said : "libfuse does not say why");
 }

@@ -1,6 +1,6 @@
 /*
- * One connection, explained. Each finding is a line with a mark; the first fault ends the visit and gives the
- * exit status.
+ * One connection, explained. Each finding is a line with a mark, each step that worked comes before the one
+ * that did not; that one ends the visit and gives the exit status.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -31,6 +31,7 @@ enum mark { MARK_GOOD, MARK_NOTE, MARK_BAD };
 struct visit {
     const char *config_path;
     const struct config_account *account;
+    const char *failed; /* the step that the fault is about */
     struct fault fault;
 };
 
@@ -90,6 +91,7 @@ static int resolve(struct visit *v)
     struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM}, *list = NULL;
     CLEANUP(buf_finish) struct buf addresses = {0};
     int r = getaddrinfo(host, NULL, &hints, &list);
+    v->failed = "no address";
     if (r != 0)
         return fault_set(&v->fault, FAULT_UNAVAILABLE, -EHOSTUNREACH, "%s: %s (check host, and the network)",
                          host, gai_strerror(r));
@@ -104,21 +106,57 @@ static int resolve(struct visit *v)
     return 0;
 }
 
+static bool wants_tls(const struct config_account *a)
+{
+    return a->tls != CONFIG_TLS_NONE && !a->tunnel;
+}
+
+/* Also of a handshake that ended for the certificate: what it is helps to decide whom to believe. */
+static void tell_tls(const struct visit *v, const struct worker_description *d)
+{
+    bool good = d->steps & WORKER_STEP_TLS;
+    if (d->certificate[0] == '\0')
+        return;
+    say(MARK_GOOD, "encryption", "%s%s", d->tls,
+        v->account->tls == CONFIG_TLS_STARTTLS ? ", by STARTTLS" : "");
+    say(good ? MARK_GOOD : MARK_NOTE, "certificate", "%s", d->certificate);
+    if (good && v->account->fingerprint)
+        say(MARK_GOOD, "pinned", "the fingerprint of the configuration matches");
+}
+
 static void tell_session(const struct visit *v, const struct worker_description *d)
 {
-    bool open_line = v->account->tls == CONFIG_TLS_NONE && !v->account->tunnel;
-    say(MARK_GOOD, "connected", "%s", d->peer);
-    say(open_line ? MARK_NOTE : MARK_GOOD, "encryption", "%s%s", d->tls[0] != '\0' ? d->tls : "none",
-        v->account->tls == CONFIG_TLS_STARTTLS ? ", by STARTTLS" : "");
-    if (d->certificate[0] != '\0')
-        say(MARK_GOOD, "certificate", "%s", d->certificate);
-    if (v->account->fingerprint)
-        say(MARK_GOOD, "pinned", "the fingerprint of the configuration matches");
+    if (d->steps & WORKER_STEP_CONNECTED)
+        say(MARK_GOOD, "connected", "%s", d->peer);
+    if (wants_tls(v->account))
+        tell_tls(v, d);
+    else if (d->steps & WORKER_STEP_CONNECTED)
+        say(v->account->tunnel ? MARK_GOOD : MARK_NOTE, "encryption", "none");
+    if (!(d->steps & WORKER_STEP_LOGGED_IN)) {
+        if (d->capabilities[0] != '\0')
+            say(MARK_NOTE, "capabilities", "%s", d->capabilities);
+        return;
+    }
     say(MARK_GOOD, "logged in", "as %s, by %s", v->account->user ? v->account->user : "(the tunnel's user)",
         d->login[0] != '\0' ? d->login : "greeting (already authenticated)");
     say(d->server[0] != '\0' ? MARK_GOOD : MARK_NOTE, "server", "%s",
         d->server[0] != '\0' ? d->server : "does not say what it is (no ID)");
     say(MARK_NOTE, "capabilities", "%s", d->capabilities);
+}
+
+/* The first step that did not work, in the order in which they are made. */
+static const char *failed_step(const struct config_account *a, const struct worker_description *d)
+{
+    bool tls = !wants_tls(a) || d->steps & WORKER_STEP_TLS;
+    if (!(d->steps & WORKER_STEP_CONNECTED))
+        return "not connected";
+    if (!tls && d->certificate[0] != '\0')
+        return "not trusted";
+    if (!tls && (a->tls == CONFIG_TLS_IMPLICIT || d->steps & WORKER_STEP_GREETED))
+        return "not encrypted";
+    if (!(d->steps & WORKER_STEP_GREETED))
+        return "no IMAP";
+    return d->steps & WORKER_STEP_LOGGED_IN ? "broken off" : "not logged in";
 }
 
 static int look_at_connection(struct visit *v, struct worker *w, struct worker_description *ret)
@@ -128,13 +166,13 @@ static int look_at_connection(struct visit *v, struct worker *w, struct worker_d
         say(MARK_NOTE, "tunnel", "%s", v->account->tunnel);
     else if (resolve(v) < 0)
         return v->fault.err;
-    if (w->ops->open(w, &v->fault) != WORKER_DONE)
-        return v->fault.err != 0
-                   ? v->fault.err
-                   : fault_set(&v->fault, FAULT_UNAVAILABLE, -EIO, "%s: no connection", v->account->name);
+    bool done = w->ops->open(w, &v->fault) == WORKER_DONE;
     w->ops->describe(w, ret);
     tell_session(v, ret);
-    return 0;
+    v->failed = failed_step(v->account, ret);
+    if (done || v->fault.err != 0)
+        return done ? 0 : v->fault.err;
+    return fault_set(&v->fault, FAULT_UNAVAILABLE, -EIO, "%s: no connection", v->account->name);
 }
 
 /* --- what sync can do there --- */
@@ -199,6 +237,7 @@ static int look_at_folders(struct visit *v, struct worker *w)
     struct worker_error e = {0};
     char messages[TEXT_NUMBER_SIZE], most[TEXT_NUMBER_SIZE];
     heading("Mailboxes");
+    v->failed = "not listed";
     if (w->ops->tree(w, count_folder, &c, &e) != WORKER_DONE)
         return fault_set(&v->fault, FAULT_UNAVAILABLE, e.err != 0 ? e.err : -EIO, "%s: LIST failed: %s",
                          v->account->name, e.text[0] != '\0' ? e.text : "the connection broke");
@@ -230,7 +269,7 @@ static int visit(struct visit *v)
     keywords_finish(&keywords);
     if (r == 0)
         return FAULT_OK;
-    say(MARK_BAD, "stopped here", "what is above works");
+    say(MARK_BAD, v->failed ? v->failed : "failed", "%s", v->fault.text);
     fflush(stdout);
     return command_fail(&v->fault);
 }

@@ -2,9 +2,9 @@
  * A sync now. With a mount its daemon does it; without one this process is the engine for as long as it
  * takes.
  *
- * Without a limit of time a server that cannot be reached ends the command at once (69): nobody wants a
- * script that hangs until the network is back. With --wait=SECONDS that time is given to the server, and exit
- * status 75 says that it was not enough.
+ * Without a limit of time a server that cannot be reached, or refuses the login, ends the command at once
+ * (69, 77): nobody wants a script that hangs until the network is back. With --wait=SECONDS that time is
+ * given to the server, and exit status 75 says that it was not enough.
  */
 #include <errno.h>
 #include <limits.h>
@@ -42,6 +42,13 @@ static int fail_late(const char *account, const char *why)
 
 /* --- with a mount --- */
 
+/* A daemon of an older version gives none. */
+static enum fault_exit exit_of(const json_t *answer, enum fault_exit otherwise)
+{
+    json_int_t exit = json_integer_value(json_object_get(answer, "exit"));
+    return exit >= FAULT_USAGE && exit <= FAULT_CONFIG ? (enum fault_exit)exit : otherwise;
+}
+
 static int tell_result(const char *account, const json_t *answer)
 {
     struct fault f = {0};
@@ -53,8 +60,9 @@ static int tell_result(const char *account, const json_t *answer)
         return FAULT_OK;
     if (strcmp(result, "late") == 0)
         return fail_late(account, why);
-    fault_set(&f, strcmp(result, "offline") == 0 ? FAULT_UNAVAILABLE : FAULT_AGAIN, -EAGAIN, "%s: %s%s",
-              account, strcmp(result, "offline") == 0 ? "off line: " : "", why);
+    bool offline = strcmp(result, "offline") == 0;
+    fault_set(&f, exit_of(answer, offline ? FAULT_UNAVAILABLE : FAULT_AGAIN), -EAGAIN, "%s: %s%s", account,
+              offline ? "off line: " : "", why);
     return command_fail(&f);
 }
 

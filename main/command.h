@@ -31,6 +31,8 @@ int cmd_mount(struct invocation *in, int argc, char **argv);
 int cmd_umount(struct invocation *in, int argc, char **argv);
 int cmd_status(struct invocation *in, int argc, char **argv);
 int cmd_sync(struct invocation *in, int argc, char **argv);
+int cmd_held(struct invocation *in, int argc, char **argv);
+int cmd_restore(struct invocation *in, int argc, char **argv);
 int cmd_doctor(struct invocation *in, int argc, char **argv);
 int cmd_config(struct invocation *in, int argc, char **argv);
 int cmd_help(struct invocation *in, int argc, char **argv);

@@ -6,8 +6,9 @@
  *   status            what `mailmount status --json` prints
  *   sync TIMEOUT_MS   a round now; answers when both sides agree, or after so long (-1: no limit, 0: at once)
  *   flush             all local state is on disk when the answer comes
+ *   held, decide VERB ID, restorable, restore ID    see decide.h
  * Answers of sync and flush: {"result": "done" | "late" | "offline" | "ended" | "failed", "why": TEXT,
- * "mountpoint": PATH}.
+ * "exit": the exit status that fits the reason (enum fault_exit), "mountpoint": PATH}.
  */
 #include <jansson.h>
 #include <stdbool.h>

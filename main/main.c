@@ -29,6 +29,16 @@ const struct command commands[] = {
      "a\n"
      "mount, too, and then always waits.",
      cmd_sync},
+    {"held", "[--json] [ACCOUNT] [approve ID | revert ID | approve all | revert all]",
+     "what the brakes hold back, and what the server refused",
+     "approve lets a removal happen, or tries again what was refused; revert undoes it: what was removed "
+     "here is "
+     "shown\n"
+     "again, what the server lost is sent to it anew, a change that was refused is taken back.",
+     cmd_held},
+    {"restore", "[--list] [--json] [ACCOUNT] [ID...]", "mail that was deleted lately, and bringing it back",
+     "Without numbers it lists what can be brought back, latest first, for as long as keep_deleted says.",
+     cmd_restore},
     {"doctor", "[ACCOUNT]", "one connection, explained",
      "Connects once and says in plain words what was found.", cmd_doctor},
     {"config", "", "the settings in force, and where each came from", "Secrets are shown as \"set\".",

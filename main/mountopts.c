@@ -13,23 +13,35 @@
 
 /* What mount(8) and fstab lines carry that says nothing to a file system, or says what is so anyway. `dev`
  * and `suid` are given by mount.fuse3 when root mounts; no mail is ever a device or runs as its owner, so
- * they stay off. */
+ * they stay off. libfuse does not know `nodiratime`, and the kernel keeps no access times of directories
+ * here. */
 static const char *const ignored[] = {
-    "",           "rw",
-    "defaults",   "auto",
-    "noauto",     "user",
-    "nouser",     "users",
-    "owner",      "group",
-    "nofail",     "async",
-    "_netdev",    "dev",
-    "suid",       "exec",
-    "atime",      "relatime",
-    "norelatime", "x-*",
-    "comment=*",  "default_permissions", /* always on */
+    "",
+    "rw",
+    "defaults",
+    "auto",
+    "noauto",
+    "user",
+    "nouser",
+    "users",
+    "owner",
+    "group",
+    "nofail",
+    "async",
+    "_netdev",
+    "dev",
+    "suid",
+    "exec",
+    "atime",
+    "relatime",
+    "norelatime",
+    "nodiratime",
+    "x-*",
+    "comment=*",
+    "default_permissions", /* always on */
 };
 
-static const char *const passed_on[] = {"nosuid",     "nodev",   "noexec", "noatime",
-                                        "nodiratime", "dirsync", "sync"};
+static const char *const passed_on[] = {"nosuid", "nodev", "noexec", "noatime", "dirsync", "sync"};
 
 static const struct {
     const char *name;

@@ -27,10 +27,12 @@
 #endif
 
 #include "account.h"
+#include "ask.h"
 #include "buf.h"
 #include "clock.h"
 #include "command.h"
 #include "control.h"
+#include "decide.h"
 #include "fs.h"
 #include "io.h"
 #include "log.h"
@@ -93,12 +95,12 @@ static char *log_tail(struct serving *s)
     return text;
 }
 
-static char *status_text(struct serving *s)
+/* Takes the reference. */
+static char *json_text(json_t *json)
 {
-    json_t *status = current_status(s);
     CLEANUP(buf_finish) struct buf out = {0};
-    char *dump = status ? json_dumps(status, JSON_INDENT(2)) : NULL;
-    json_decref(status);
+    char *dump = json ? json_dumps(json, JSON_INDENT(2)) : NULL;
+    json_decref(json);
     if (!dump)
         return NULL;
     buf_addf(&out, "%s\n", dump);
@@ -106,25 +108,33 @@ static char *status_text(struct serving *s)
     return buf_take(&out);
 }
 
+static char *held_text(struct serving *s)
+{
+    json_t *list = decide_list(s->account.cache), *held = json_object_get(list, "held");
+    char *text = json_text(json_incref(held));
+    json_decref(list);
+    return text;
+}
+
 /* The files of .mailmount/. */
 static char *virtual_file(void *arg, const char *name)
 {
     struct serving *s = arg;
     if (strcmp(name, "status") == 0)
-        return status_text(s);
+        return json_text(current_status(s));
     if (strcmp(name, "errors") == 0)
         return status_errors(s->account.cache);
     if (strcmp(name, "held") == 0)
-        return strdup("[]\n"); /* nothing is held back: there is no brake yet */
+        return held_text(s);
     if (strcmp(name, "log") == 0)
         return log_tail(s);
     return NULL;
 }
 
-static json_t *result_json(struct serving *s, const char *result, const char *why)
+static json_t *result_json(struct serving *s, const char *result, enum fault_exit exit, const char *why)
 {
-    return json_pack("{s:s, s:o, s:s}", "result", result, "why", status_string(why), "mountpoint",
-                     s->o->mountpoint);
+    return json_pack("{s:s, s:i, s:o, s:s}", "result", result, "exit", (int)exit, "why", status_string(why),
+                     "mountpoint", s->o->mountpoint);
 }
 
 /* Without a limit of time a server that cannot be reached is an answer; it gets a moment, for `problem` is
@@ -150,24 +160,26 @@ static json_t *answer_sync(struct serving *s, int timeout_ms, bool (*gone)(void 
     engine_wake(s->account.engine);
     for (;;) {
         if (timeout_ms < 0 && is_out_of_reach(s, &status))
-            return result_json(s, "offline", status.problem);
+            return result_json(s, "offline", status.problem_exit, status.problem);
         int64_t left = deadline_ms - clock_boot_ms();
         int r = left > 0 ? engine_sync(s->account.engine, left < SLICE_MS ? (int)left : SLICE_MS) : -EAGAIN;
         if (r == 0)
-            return result_json(s, "done", "");
+            return result_json(s, "done", FAULT_OK, "");
         if (r != -EAGAIN)
-            return result_json(s, "ended", "the mount is ending");
+            return result_json(s, "ended", FAULT_AGAIN, "the mount is ending");
         if (clock_boot_ms() < deadline_ms && !gone(gone_arg))
             continue;
         engine_get_status(s->account.engine, &status);
-        return result_json(s, "late", status.online ? "" : status.problem);
+        return result_json(s, "late", FAULT_AGAIN, status.online ? "" : status.problem);
     }
 }
 
 static json_t *answer_flush(struct serving *s)
 {
     int r = cache_sync(s->account.cache);
-    return result_json(s, r < 0 ? "failed" : "done", r < 0 ? strerror(-r) : "");
+    if (r < 0)
+        return result_json(s, "failed", FAULT_IO, strerror(-r));
+    return result_json(s, "done", FAULT_OK, "");
 }
 
 static json_t *answer(void *arg, const char *request, bool (*gone)(void *), void *gone_arg)
@@ -180,7 +192,10 @@ static json_t *answer(void *arg, const char *request, bool (*gone)(void *), void
         return answer_flush(s);
     if (sscanf(request, "sync %d%n", &timeout_ms, &end) == 1 && request[end] == '\0')
         return answer_sync(s, timeout_ms, gone, gone_arg);
-    return NULL;
+    json_t *decided = ask_cache(s->account.cache, request);
+    if (decided)
+        engine_wake(s->account.engine); /* there may be something to do now */
+    return decided;
 }
 
 /* --- the beginning --- */

@@ -72,9 +72,10 @@ static json_t *counts_json(cache_rd *rd, int64_t mailbox)
     struct mailbox_counts c = {0};
     if (rd)
         mailbox_count(rd, mailbox, &c);
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "messages", (json_int_t)c.messages, "unread",
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "messages", (json_int_t)c.messages, "unread",
                      (json_int_t)c.unread, "waiting", (json_int_t)c.waiting, "wanted", (json_int_t)c.wanted,
-                     "wanted_octets", (json_int_t)c.wanted_bytes, "failed", (json_int_t)c.failed);
+                     "wanted_octets", (json_int_t)c.wanted_bytes, "failed", (json_int_t)c.failed, "held",
+                     (json_int_t)c.held);
 }
 
 static int add_mailbox(void *arg, const struct mailbox *m)

@@ -116,7 +116,7 @@ static void print_head(const struct page *p, const json_t *s)
     head_line(p, "last sync", text_time(number(s, "last_sync"), when));
 }
 
-static const char *const column[] = {"messages", "unread", "waiting", "wanted", "failed", NULL};
+static const char *const column[] = {"messages", "unread", "waiting", "wanted", "held", "failed", NULL};
 
 static void print_row(const struct page *p, const char *name, int width, const json_t *counts,
                       const char *tail)
@@ -124,7 +124,8 @@ static void print_row(const struct page *p, const char *name, int width, const j
     char text[TEXT_NUMBER_SIZE];
     put(p, name, width);
     for (size_t i = 0; column[i]; i++) {
-        bool alarm = strcmp(column[i], "failed") == 0 && number(counts, column[i]) > 0;
+        bool asks = strcmp(column[i], "failed") == 0 || strcmp(column[i], "held") == 0;
+        bool alarm = asks && number(counts, column[i]) > 0;
         if (alarm)
             paint(p, RED);
         fprintf(p->out, " %9s", text_count((uint64_t)number(counts, column[i]), text));
@@ -173,8 +174,8 @@ static void print_table(const struct page *p, const json_t *s)
         return;
     }
     paint(p, BOLD);
-    fprintf(p->out, "\n%-*s %9s %9s %9s %9s %9s  %s\n", width, "MAILBOX", "MESSAGES", "UNREAD", "WAITING",
-            "WANTED", "FAILED", "LAST SYNC");
+    fprintf(p->out, "\n%-*s %9s %9s %9s %9s %9s %9s  %s\n", width, "MAILBOX", "MESSAGES", "UNREAD", "WAITING",
+            "WANTED", "HELD", "FAILED", "LAST SYNC");
     paint(p, PLAIN);
     for (size_t i = 0; list[i]; i++)
         print_row(p, string(list[i], "name"), width, list[i], text_time(number(list[i], "last_sync"), when));
@@ -203,10 +204,19 @@ static void print_failures(const struct page *p, const json_t *s)
     }
 }
 
+static void print_held(const struct page *p, const json_t *s)
+{
+    int64_t held = number(json_object_get(s, "totals"), "held");
+    if (held > 0)
+        fprintf(p->out, "\nheld        %" PRId64 " removals that look like an accident (mailmount held)\n",
+                held);
+}
+
 void status_print(const json_t *status, FILE *out, bool colour)
 {
     struct page p = {out, colour};
     print_head(&p, status);
     print_table(&p, status);
     print_failures(&p, status);
+    print_held(&p, status);
 }

@@ -152,8 +152,11 @@ static enum worker_result look(struct engine *e, int64_t mailbox, uint32_t from,
     if (!f->box.on_server)
         return WORKER_GONE;
     enum worker_result result = e->worker->ops->list(e->worker, f->box.remote, from, &f->scan, &error);
+    engine_pause(e, error.retry_ms);
     if (result != WORKER_DONE)
         return result;
+    if (!f->scan.token.uidvalidity)
+        f->scan.token.uidvalidity = f->box.uidvalidity;
     f->candidate = calloc(f->scan.n + 1, sizeof *f->candidate);
     if (!f->candidate)
         return WORKER_LOCAL;
@@ -182,7 +185,8 @@ static enum worker_result verdict(struct engine *e, struct found *f, const struc
                                   .size = p->wire_size,
                                   .message_id = p->message_id,
                                   .date_s = p->date_s,
-                                  .content = content_number(p->hash)};
+                                  .content = content_number(p->hash),
+                                  .accepted = p->accepted};
     for (;;) {
         *ret = brain_append_settle(&intent, f->scan.token.uidvalidity, f->candidate, f->scan.n, ret_uid);
         if (*ret != BRAIN_APPEND_READ)
@@ -225,6 +229,42 @@ static bool still_at_source(struct engine *e, const struct pending *p)
            base.uid == p->source_uid;
 }
 
+/* A server files nothing, and says OK, when the message is gone from its old place: the next scan tells what
+ * that means. */
+static enum worker_result source_is_there(struct engine *e, const struct pending *p, bool *ret)
+{
+    struct worker_error error = {0};
+    struct worker_scan scan = {0};
+    struct mailbox source;
+
+    *ret = false;
+    if (mailbox_get(cache_reader(e->cache), p->source, &source) < 0 || !source.on_server)
+        return WORKER_DONE;
+    enum worker_result r = e->worker->ops->list(e->worker, source.remote, p->source_uid, &scan, &error);
+    for (size_t i = 0; r == WORKER_DONE && i < scan.n; i++)
+        *ret = *ret || scan.message[i].uid == p->source_uid;
+    worker_scan_finish(&scan);
+    return r == WORKER_GONE || r == WORKER_REFUSED ? WORKER_DONE : r;
+}
+
+/* What was announced did not happen, and is done again: at once, unless the server said that it had done it.
+ * One that says so each time would be sent the same mail for ever. */
+static enum worker_result not_there(struct engine *e, const struct pending *p)
+{
+    struct worker_error error = {.text = "the server said that it has the message, and does not have it"};
+    enum worker_result r = WORKER_DONE;
+    bool lied = p->accepted;
+
+    log_info("row %lld: what was announced did not happen", (long long)p->message);
+    if (lied && p->kind != PENDING_APPEND)
+        r = source_is_there(e, p, &lied);
+    if (r != WORKER_DONE)
+        return r;
+    if (lied)
+        engine_fail_message(e, p->message, p->mailbox, p->kind == PENDING_APPEND ? "append" : "move", &error);
+    return drop_intent(e, p->message);
+}
+
 static enum worker_result settle_one(struct engine *e, struct found *f, const struct pending *p)
 {
     enum brain_append_verdict v;
@@ -245,10 +285,8 @@ static enum worker_result settle_one(struct engine *e, struct found *f, const st
         bool open = pending_of_message(cache_reader(e->cache), p->message, &now) == 0;
         return r == WORKER_DONE && open && p->kind == PENDING_MOVE ? finish_move(e, p) : r;
     }
-    if (v != BRAIN_APPEND_THERE) {
-        log_info("row %lld: what was announced did not happen", (long long)p->message);
-        return drop_intent(e, p->message);
-    }
+    if (v != BRAIN_APPEND_THERE)
+        return not_there(e, p);
     flags_t flags = p->flags;
     for (size_t i = 0; i < f->scan.n; i++)
         if (f->scan.message[i].uid == uid) {
@@ -277,12 +315,25 @@ static int collect(void *arg, const struct pending *p)
     return 0;
 }
 
+/* What the server has accepted comes first: of two rows with the same content it is the one that is there. */
 static int by_mailbox(const void *a, const void *b)
 {
     const struct pending *x = a, *y = b;
     if (x->mailbox != y->mailbox)
         return x->mailbox < y->mailbox ? -1 : 1;
+    if (x->accepted != y->accepted)
+        return x->accepted ? -1 : 1;
     return (x->uidnext > y->uidnext) - (x->uidnext < y->uidnext);
+}
+
+/* Of those in the same mailbox from row i on; never 0. */
+static uint32_t lowest_uidnext(const struct collected *c, size_t i)
+{
+    int64_t mailbox = c->row[i].mailbox;
+    uint32_t lowest = c->row[i].uidnext;
+    for (; i < c->n && c->row[i].mailbox == mailbox; i++)
+        lowest = c->row[i].uidnext < lowest ? c->row[i].uidnext : lowest;
+    return lowest ? lowest : 1;
 }
 
 enum worker_result append_settle_all(struct engine *e)
@@ -297,7 +348,7 @@ enum worker_result append_settle_all(struct engine *e)
     for (size_t i = 0; i < all.n && r == WORKER_DONE;) {
         struct found f;
         int64_t mailbox = all.row[i].mailbox;
-        r = look(e, mailbox, all.row[i].uidnext ? all.row[i].uidnext : 1, &f);
+        r = look(e, mailbox, lowest_uidnext(&all, i), &f);
         bool gone = r == WORKER_GONE, refused = r == WORKER_REFUSED;
         if (gone || refused)
             r = WORKER_DONE;
@@ -364,9 +415,23 @@ static enum worker_result send_body(struct engine *e, const struct message *m, c
     return result;
 }
 
-static enum worker_result look_for_one(struct engine *e, const struct pending *p)
+static int accept_intent(cache_tx *tx, void *arg)
+{
+    struct pending *p = arg;
+    int r = pending_of_message(cache_tx_rd(tx), p->message, p);
+    if (r < 0)
+        return r == -ENOENT ? -ESTALE : r; /* as in confirm */
+    p->accepted = true;
+    return pending_put(tx, p);
+}
+
+/* It is there, but the server did not say as what, or nothing that can be believed. */
+static enum worker_result look_for_one(struct engine *e, struct pending *p)
 {
     struct found f;
+    int written = cache_write(e->cache, CACHE_FROM_SERVER, CACHE_NOW, accept_intent, p);
+    if (written < 0)
+        return written == -ESTALE ? append_settle_all(e) : WORKER_LOCAL;
     enum worker_result r = look(e, p->mailbox, p->uidnext ? p->uidnext : 1, &f);
     if (r == WORKER_DONE)
         r = settle_one(e, &f, p);

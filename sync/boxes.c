@@ -157,7 +157,7 @@ static int note_unsynced(void *arg, const struct message *m)
     struct unsynced *u = arg;
     struct base_state base;
     bool unknown = base_of_message(u->rd, m->id, &base) < 0 || base.mailbox != m->mailbox;
-    u->any = m->state != MESSAGE_GONE && unknown;
+    u->any = m->state != MESSAGE_GONE && unknown && !brake_holds(u->rd, m->id);
     return u->any;
 }
 
@@ -186,8 +186,8 @@ static int take_row(void *arg, const struct mailbox *row)
     box->key = row->id;
     box->keep = row->parent == 0 && strcmp(row->name, "INBOX") == 0;
     bool is_mailbox = !(row->attributes & MAILBOX_NOSELECT);
-    if (!row->removed)
-        box->side[HERE] = state_of(m, named ? name : row->remote, is_mailbox);
+    if (!row->removed) /* a level in which a mailbox was made is one here, and not there yet (case 80) */
+        box->side[HERE] = state_of(m, named ? name : row->remote, is_mailbox || row->dirs);
     if (row->on_server)
         box->base = state_of(m, row->remote, is_mailbox);
     const struct worker_box *listed = find_listed(m->b, row->on_server ? row->remote : name);
@@ -242,28 +242,40 @@ static int take_unknown(struct merge *m)
     return r;
 }
 
-/* Missing from the list: is it really gone? (case 75) */
+/* Missing from the list: is it really gone, and may it go here? (case 75) */
+static enum worker_result confirm_one(struct merge *m, size_t i)
+{
+    struct brain_box *box = &m->box[i];
+    struct worker_error error = {0};
+    enum worker_result r = WORKER_GONE;
+    if (!m->seen[i])
+        r = m->e->worker->ops->status(m->e->worker, box->base.name, NULL, &error);
+    if (engine_session_ended(r))
+        return r;
+    if (r != WORKER_GONE) {
+        box->side[THERE] = box->base;
+        return WORKER_DONE;
+    }
+    int may_go = box->side[HERE].present && !box->unsynced[HERE] ? brake_mailbox_may_go(m->e, box->key) : 1;
+    m->confirmed[i] = may_go > 0;
+    return may_go < 0 ? WORKER_LOCAL : WORKER_DONE;
+}
+
 static enum worker_result confirm_missing(struct merge *m)
 {
+    bool holds = held_any(cache_reader(m->e->cache));
     m->confirmed = arena_alloc(&m->b->arena, m->n, sizeof *m->confirmed);
     if (!m->confirmed)
         return WORKER_LOCAL;
     for (size_t i = 0; i < m->n; i++) {
-        struct brain_box *box = &m->box[i];
-        struct worker_error error = {0};
-        if (!box->base.present || box->side[THERE].present)
-            continue;
-        if (m->seen[i]) {
-            m->confirmed[i] = true;
-            continue;
-        }
-        enum worker_result r = m->e->worker->ops->status(m->e->worker, box->base.name, NULL, &error);
-        if (engine_session_ended(r))
+        const struct brain_box *box = &m->box[i];
+        enum worker_result r = WORKER_DONE;
+        if (box->base.present && !box->side[THERE].present)
+            r = confirm_one(m, i);
+        else if (holds && box->key && brake_mailbox_is_back(m->e, box->key) < 0)
+            r = WORKER_LOCAL;
+        if (r != WORKER_DONE)
             return r;
-        if (r == WORKER_GONE)
-            m->confirmed[i] = true;
-        else
-            box->side[THERE] = box->base;
     }
     return WORKER_DONE;
 }
@@ -280,7 +292,8 @@ static enum worker_result create_there(struct merge *m, const struct brain_box *
 
     /* It was there before, and was removed (case 83): what it held went with it, and its numbers mean nothing
      * now. */
-    if (box->base.present && cache_write(e->cache, CACHE_FROM_SERVER, CACHE_NOW, boxes_remove_row, &id) < 0)
+    if (box->base.present && box->base.mailbox &&
+        cache_write(e->cache, CACHE_FROM_SERVER, CACHE_NOW, boxes_remove_row, &id) < 0)
         return WORKER_LOCAL;
     enum worker_result r = e->worker->ops->apply(e->worker, &op, &outcome, &error);
     if (r == WORKER_REFUSED && error.err != -EEXIST) {
@@ -293,7 +306,8 @@ static enum worker_result create_there(struct merge *m, const struct brain_box *
     r = e->worker->ops->apply(e->worker, &op, &outcome, &error);
     if (engine_session_ended(r))
         return r;
-    struct boxes_agree agree = {.id = box->key, .remote = name, .delimiter = m->b->delimiter};
+    struct boxes_agree agree = {
+        .id = box->key, .remote = name, .delimiter = m->b->delimiter, .created = true};
     return cache_write(e->cache, CACHE_FROM_SERVER, CACHE_NOW, boxes_put_agreed, &agree) < 0 ? WORKER_LOCAL
                                                                                              : WORKER_DONE;
 }
@@ -405,6 +419,7 @@ enum worker_result boxes_merge(struct engine *e, struct boxes *ret)
     ret->delimiter = e->delimiter;
     engine_doing(e, NULL, "reading the mailbox list");
     enum worker_result r = e->worker->ops->tree(e->worker, take_listed, &m, &error);
+    engine_pause(e, error.retry_ms);
     if (r != WORKER_DONE)
         goto out;
     if (!ret->delimiter)

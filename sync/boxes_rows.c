@@ -66,8 +66,11 @@ void boxes_take_attributes(struct mailbox *m, const struct worker_box *listed, c
     unsigned was = m->attributes;
     m->attributes = (m->attributes & ~(unsigned)LISTED_ATTRIBUTES) | (listed->attributes & LISTED_ATTRIBUTES);
     m->delimiter = listed->delimiter ? listed->delimiter : delimiter;
-    if (m->attributes & MAILBOX_NOSELECT)
+    bool turned = (m->attributes & ~was & MAILBOX_NOSELECT) && m->on_server;
+    if (turned && !m->uidvalidity) /* what was looked into is dealt with by the merge: it is hollow */
         m->dirs = 0;
+    else if (m->attributes & MAILBOX_NOSELECT)
+        return;
     else if (!m->on_server || (was & MAILBOX_NOSELECT))
         m->dirs = MAILBOX_ALL_DIRS;
 }
@@ -97,6 +100,8 @@ int boxes_put_agreed(cache_tx *tx, void *arg)
     struct mailbox before = m;
     if (a->listed)
         boxes_take_attributes(&m, a->listed, a->delimiter);
+    if (a->created)
+        m.attributes &= ~(unsigned)MAILBOX_NOSELECT;
     m.on_server = true;
     snprintf(m.remote, sizeof m.remote, "%s", a->remote);
     if (!m.delimiter)

@@ -22,6 +22,7 @@ struct boxes_agree {
     const char *remote; /* the name agreed */
     const struct worker_box *listed;
     char delimiter;
+    bool created; /* there just now: it is a mailbox, whatever it was before */
 };
 int boxes_put_agreed(cache_tx *tx, void *agree);
 

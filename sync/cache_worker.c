@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 #include "clock.h"
+#include "held.h"
 
 bool cache_worker_is_mail(const struct message *m)
 {
@@ -98,6 +99,8 @@ int cache_worker_agree(cache_tx *tx, int64_t message, const struct base_state *b
         return 0; /* forgotten meanwhile: what the server has of it is new to us */
     if (r == 0)
         r = b ? base_put(tx, b) : base_forget(tx, message);
+    if (r == 0)
+        r = held_release(tx, message); /* both sides agree on it again, or on its absence */
     if (r < 0)
         return r;
     bool here = m.state != MESSAGE_GONE && cache_worker_is_mail(&m);

@@ -58,6 +58,45 @@ void engine_look_again(struct engine *e, int64_t ms)
         e->quiet_at_ms = at;
 }
 
+void engine_pause(struct engine *e, unsigned ms)
+{
+    int64_t until = clock_boot_ms() + ms;
+    if (!ms)
+        return;
+    log_info("the server asks for a pause of %u ms", ms);
+    pthread_mutex_lock(&e->lock);
+    if (until > e->pause_until_ms)
+        e->pause_until_ms = until;
+    pthread_mutex_unlock(&e->lock);
+}
+
+static int64_t pause_end(struct engine *e)
+{
+    pthread_mutex_lock(&e->lock);
+    int64_t until = e->pause_until_ms;
+    pthread_mutex_unlock(&e->lock);
+    return until > clock_boot_ms() ? until : 0;
+}
+
+bool engine_paused(struct engine *e)
+{
+    return pause_end(e) != 0;
+}
+
+bool engine_wait_pause(struct engine *e)
+{
+    struct timespec at;
+    pthread_mutex_lock(&e->lock);
+    while (!e->stop && e->pause_until_ms > clock_boot_ms()) {
+        clock_gettime(CLOCK_MONOTONIC, &at);
+        at.tv_sec++;
+        pthread_cond_timedwait(&e->fetch, &e->lock, &at);
+    }
+    bool go = !e->stop;
+    pthread_mutex_unlock(&e->lock);
+    return go;
+}
+
 bool engine_try_create(struct engine *e, const struct worker_error *error)
 {
     if (!error->try_create || e->tried_create >= 3)
@@ -127,6 +166,10 @@ void engine_get_status(struct engine *e, struct engine_status *ret)
     ret->retry_s = 0;
     if (!e->online && e->retry_at_ms > clock_boot_ms())
         ret->retry_s = (e->retry_at_ms - clock_boot_ms() + 999) / 1000;
+    if (e->pause_until_ms > clock_boot_ms()) {
+        snprintf(ret->problem, sizeof ret->problem, "the server asks for a pause");
+        ret->retry_s = (e->pause_until_ms - clock_boot_ms() + 999) / 1000;
+    }
     pthread_mutex_unlock(&e->lock);
 }
 
@@ -152,6 +195,7 @@ void engine_fail_message(struct engine *e, int64_t message, int64_t mailbox, con
     struct fail f = {
         .row = {.message = message, .mailbox = message ? 0 : mailbox, .at_s = clock_now_ns() / 1000000000},
         .retry_ms = why->retry_ms};
+    engine_pause(e, why->retry_ms);
     snprintf(f.row.what, sizeof f.row.what, "%s", what);
     snprintf(f.row.why, sizeof f.row.why, "%s", *why->text ? why->text : strerror(-why->err));
     log_warning("%s refused for row %lld, mailbox %lld", what, (long long)message, (long long)mailbox);
@@ -194,11 +238,12 @@ static void set_online(struct engine *e)
     e->fetch_news++;
     e->status.session = session;
     e->status.problem[0] = 0;
+    e->status.problem_exit = FAULT_OK;
     pthread_cond_broadcast(&e->fetch);
     pthread_mutex_unlock(&e->lock);
 }
 
-static void set_offline(struct engine *e, const char *problem)
+static void set_offline(struct engine *e, enum fault_exit exit, const char *problem)
 {
     int64_t pause = RETRY_FIRST_MS << (e->failures < 7 ? e->failures : 7);
     e->failures++;
@@ -207,8 +252,8 @@ static void set_offline(struct engine *e, const char *problem)
     pthread_mutex_lock(&e->lock);
     e->retry_at_ms = clock_boot_ms() + (pause < RETRY_LAST_MS ? pause : RETRY_LAST_MS);
     e->online = e->fetch_on = false;
-    if (*problem)
-        snprintf(e->status.problem, sizeof e->status.problem, "%s", problem);
+    snprintf(e->status.problem, sizeof e->status.problem, "%s", problem);
+    e->status.problem_exit = exit;
     pthread_mutex_unlock(&e->lock);
 }
 
@@ -238,7 +283,10 @@ static bool open_session(struct engine *e)
     }
     if (!e->failures)
         log_warning("off line: %s", f.text);
-    set_offline(e, *f.text ? f.text : "the connection broke");
+    if (f.err)
+        set_offline(e, f.exit, f.text);
+    else
+        set_offline(e, FAULT_UNAVAILABLE, "the connection broke");
     return false;
 }
 
@@ -321,12 +369,12 @@ static void finish_round(struct engine *e, enum worker_result r, unsigned hints)
 {
     if (engine_session_ended(r)) {
         log_info("the connection broke");
-        set_offline(e, "the connection broke");
+        set_offline(e, FAULT_UNAVAILABLE, "the connection broke");
         return;
     }
     if (r == WORKER_LOCAL) {
         /* This machine's trouble, such as a full disk: no use in hurrying. */
-        set_offline(e, "the cache cannot be written (disk full?)");
+        set_offline(e, FAULT_IO, "the cache cannot be written (disk full?)");
         return;
     }
     if (hints & HINT_FULL) {
@@ -337,6 +385,18 @@ static void finish_round(struct engine *e, enum worker_result r, unsigned hints)
             e->status.last_sync_s = clock_now_ns() / 1000000000;
         pthread_mutex_unlock(&e->lock);
     }
+}
+
+/* While the server wants to be left alone. A full round follows, for the hints of this time are gone. */
+static bool keep_pause(struct engine *e)
+{
+    int64_t until = pause_end(e);
+    if (!until)
+        return false;
+    e->poll_at_ms = e->retry_at_ms = until;
+    refuse_wishes(e);
+    answer(e, 0);
+    return true;
 }
 
 static void *engine_main(void *arg)
@@ -350,6 +410,8 @@ static void *engine_main(void *arg)
         unsigned hints = wait_for_hints(e, &asked);
         round_settle(e);
         tend_run(e);
+        if (keep_pause(e))
+            continue;
         if (!e->open && !(hints & HINT_ASKED) && clock_boot_ms() < e->retry_at_ms) {
             refuse_wishes(e);
             continue;
@@ -473,6 +535,7 @@ void engine_free(struct engine *e)
         return;
     e->worker->ops->destroy(e->worker);
     fetch_forget_claims(e);
+    free(e->window);
     pthread_cond_destroy(&e->wake);
     pthread_cond_destroy(&e->fetch);
     pthread_cond_destroy(&e->agreed);

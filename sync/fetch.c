@@ -21,6 +21,7 @@
 
 struct wanted {
     int64_t id;
+    int64_t message_id; /* as it was listed, 0 unknown */
     uint32_t uid;
     bool arrived, done;
     struct body_info info;
@@ -135,14 +136,14 @@ static int choose(void *arg, const struct message *m)
         return 0;
     if (!claim(f->e, m->id))
         return 0;
-    f->row[f->n++] = (struct wanted){.id = m->id, .uid = base.uid};
+    f->row[f->n++] = (struct wanted){.id = m->id, .message_id = m->message_id, .uid = base.uid};
     f->bytes += m->size;
     return f->n == FETCH_MESSAGES || f->bytes >= FETCH_BYTES;
 }
 
-/* The list that rows were chosen from is a snapshot from before the claims: another session may have brought bodies
- * since, and let go of them. Now that they are claimed, a fresh look is the truth. Who came to wish for one of them
- * meanwhile has been left to us. */
+/* The list that rows were chosen from is a snapshot from before the claims: another session may have brought
+ * bodies since, and let go of them. Now that they are claimed, a fresh look is the truth. Who came to wish
+ * for one of them meanwhile has been left to us. */
 static void drop_arrived(struct fetch *f)
 {
     size_t kept = 0;
@@ -175,7 +176,7 @@ static bool choose_wish(struct fetch *f)
         }
         if (!claim(f->e, id))
             continue; /* under way: its end answers the wish */
-        f->row[f->n++] = (struct wanted){.id = id, .uid = base.uid};
+        f->row[f->n++] = (struct wanted){.id = id, .message_id = m.message_id, .uid = base.uid};
         return true;
     }
     return false;
@@ -229,6 +230,20 @@ static void count_bytes(struct engine *e, uint64_t bytes)
     pthread_mutex_unlock(&e->lock);
 }
 
+static int is_another(void *arg, const struct message *m)
+{
+    return m->id != *(const int64_t *)arg;
+}
+
+/* The body of another message, by its Message-ID (case 18). One that no other message has may be ours, read by the
+ * server in another way. */
+static bool is_anothers(struct fetch *f, const struct wanted *row)
+{
+    int64_t id = row->info.message_id, own = row->id;
+    return row->message_id && id && id != row->message_id &&
+           message_each_by_message_id(f->rd, id, is_another, &own) > 0;
+}
+
 /* Some servers send another message than the one asked for (case 18): nobody waits for it, so it is dropped.
  */
 static int received(void *arg, uint32_t uid, bool whole)
@@ -246,7 +261,9 @@ static int received(void *arg, uint32_t uid, bool whole)
     f->writer = NULL;
     if (r < 0)
         return r;
-    row->arrived = true;
+    row->arrived = !is_anothers(f, row);
+    if (!row->arrived)
+        log_warning("case 18: row %lld: the server sent another message", (long long)row->id);
     count_bytes(f->e, f->received);
     f->received = 0;
     return 0;
@@ -323,6 +340,17 @@ static int compare_uids(const void *a, const void *b)
     return (x->uid > y->uid) - (x->uid < y->uid);
 }
 
+/* The UIDs whose bodies have not come. */
+static int ask_for(struct fetch *f)
+{
+    int r = 0;
+    uidset_finish(&f->uids);
+    for (size_t i = 0; i < f->n && r == 0; i++)
+        if (!f->row[i].arrived)
+            r = uidset_add(&f->uids, f->row[i].uid);
+    return r;
+}
+
 static enum worker_result run_batch(struct fetch *f, struct worker *w)
 {
     struct worker_error error = {0};
@@ -330,11 +358,14 @@ static enum worker_result run_batch(struct fetch *f, struct worker *w)
     enum worker_result r = WORKER_DONE;
 
     qsort(f->row, f->n, sizeof *f->row, compare_uids);
-    for (size_t i = 0; i < f->n; i++)
-        if (uidset_add(&f->uids, f->row[i].uid) < 0)
+    /* Twice: what came may have been another message. */
+    for (int round = 0; round < 2 && r == WORKER_DONE; round++) {
+        if (ask_for(f) < 0)
             r = WORKER_LOCAL;
-    if (r == WORKER_DONE)
-        r = w->ops->fetch(w, f->box.remote, f->box.uidvalidity, &f->uids, &sink, &error);
+        if (r == WORKER_DONE && f->uids.n > 0)
+            r = w->ops->fetch(w, f->box.remote, f->box.uidvalidity, &f->uids, &sink, &error);
+    }
+    engine_pause(f->e, error.retry_ms);
     body_writer_abort(f->writer);
     f->writer = NULL;
     if (r == WORKER_LOCAL)
@@ -407,7 +438,7 @@ static bool wait_for_work(struct engine *e, bool idle, uint64_t *news)
     bool go = !e->stop;
     *news = e->fetch_news;
     pthread_mutex_unlock(&e->lock);
-    return go;
+    return go && engine_wait_pause(e);
 }
 
 void *fetch_main(void *arg)

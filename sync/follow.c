@@ -17,6 +17,9 @@
  *
  * A message that waits to be appended may have come into its mailbox from elsewhere, as a server's own copy
  * of what a program filed (case 22): when the content is the same, octet for octet, it is that one.
+ *
+ * A message that was edited here may have been edited on the server too, by a client that replaced it: then
+ * both texts are kept, and ours gets the keyword $SyncConflict (case 15).
  */
 #include <errno.h>
 #include <string.h>
@@ -70,8 +73,12 @@ static int is_departed(void *arg, const struct message *m)
 {
     struct look *l = arg;
     bool gone = m->state == MESSAGE_GONE && !m->dirty && !m->after;
-    bool orphan = m->state == MESSAGE_PRESENT && cache_worker_is_mail(m) && is_orphan(l->e, m->id);
-    return take_if(l, m, m->has_hash && (gone || orphan) && alike(m, l->like) && !has_address(l->rd, m->id));
+    bool shown = m->state == MESSAGE_PRESENT && cache_worker_is_mail(m);
+    bool orphan = shown && (is_orphan(l->e, m->id) || brake_holds(l->rd, m->id));
+    bool departed = (gone || orphan) && !has_address(l->rd, m->id);
+    /* And so is what was in a mailbox that is missing: where it was is no address any more. */
+    departed = departed || (shown && brake_holds_mailbox(l->rd, m->mailbox));
+    return take_if(l, m, m->has_hash && departed && alike(m, l->like));
 }
 
 int follow_arrival(struct engine *e, cache_tx *tx, int64_t mailbox, const struct cache_worker_news *news,
@@ -87,7 +94,7 @@ int follow_arrival(struct engine *e, cache_tx *tx, int64_t mailbox, const struct
         return r < 0 ? r : 0;
     /* One that waits to be sent to this very mailbox is compared by content before it is believed: see
      * find_pairs. */
-    if (l.found.state == MESSAGE_PRESENT && l.found.mailbox == mailbox)
+    if (l.found.state == MESSAGE_PRESENT && l.found.mailbox == mailbox && !brake_holds(l.rd, l.found.id))
         return 0;
     log_info("case 43: row %lld is in mailbox %lld now", (long long)l.found.id, (long long)mailbox);
     /* What was marked here meanwhile stays marked; what it was before is not known any more. */
@@ -195,4 +202,53 @@ bool follow_twin(struct engine *e, const struct message *m)
         cache_write(e->cache, CACHE_FROM_SERVER, CACHE_SOON, merge_twin, &id) < 0)
         log_warning("row %lld could not be paired", (long long)id);
     return true; /* merged, or to be compared when the other body is here */
+}
+
+/* ---- two edits (case 15) ---- */
+
+struct edits {
+    cache_rd *rd;
+    const struct message *mine;
+    bool buried,
+        other; /* the text before it, which the server has no more; another one that it has instead */
+};
+
+static int look_for_edits(void *arg, const struct message *m)
+{
+    struct edits *x = arg;
+    struct base_state base;
+    bool there = base_of_message(x->rd, m->id, &base) == 0;
+    x->buried = x->buried || (m->state == MESSAGE_GONE && m->after == x->mine->id && !there);
+    x->other = x->other || (m->id != x->mine->id && m->state <= MESSAGE_PRESENT && there &&
+                            base.mailbox == x->mine->mailbox &&
+                            !(m->has_hash && memcmp(m->hash, x->mine->hash, sizeof m->hash) == 0));
+    return x->buried && x->other;
+}
+
+struct mark {
+    int64_t id;
+    flags_t keyword;
+};
+
+static int mark_conflict(cache_tx *tx, void *arg)
+{
+    const struct mark *mark = arg;
+    struct message m;
+    int r = message_get(cache_tx_rd(tx), mark->id, &m);
+    if (r < 0 || m.state != MESSAGE_PRESENT)
+        return 0;
+    return message_set_flags(tx, &m, m.flags | mark->keyword);
+}
+
+bool follow_conflict(struct engine *e, struct message *m)
+{
+    struct edits x = {.rd = cache_reader(e->cache), .mine = m};
+    int bit = keywords_bit(cache_keywords(e->cache), "$SyncConflict");
+    if (bit < 0 || !m->message_id || m->flags & (flags_t)1 << bit)
+        return false;
+    if (message_each_by_message_id(x.rd, m->message_id, look_for_edits, &x) < 0 || !x.buried || !x.other)
+        return false;
+    struct mark mark = {m->id, (flags_t)1 << bit};
+    log_info("case 15: row %lld was edited on both sides: both are kept", (long long)m->id);
+    return cache_write(e->cache, CACHE_FROM_SERVER, CACHE_SOON, mark_conflict, &mark) == 0;
 }

@@ -8,6 +8,7 @@
 #include "body.h"
 #include "brain.h"
 #include "engine.h"
+#include "held.h"
 #include "mailbox.h"
 #include "message.h"
 #include "pending.h"
@@ -53,6 +54,8 @@ struct engine {
     char delimiter;
     int64_t quota_at_ms; /* when the quota may be asked for again, CLOCK_BOOTTIME */
     bool saw_removals;   /* by a scan of this round */
+    struct brake_window *window;
+    size_t windows;
     int64_t orphan[256]; /* rows whose addresses went since all mailboxes were last looked at */
     size_t orphans;
 
@@ -61,7 +64,8 @@ struct engine {
     pthread_cond_t fetch;  /* fetchers and the watcher wait here */
     pthread_cond_t agreed; /* engine_sync waits here */
     bool stop, online, fetch_on;
-    uint64_t fetch_news; /* counts what may be work for fetchers */
+    int64_t pause_until_ms; /* the server asked for a pause, CLOCK_BOOTTIME; 0 none */
+    uint64_t fetch_news;    /* counts what may be work for fetchers */
     unsigned hints;
     uint64_t asked, answered; /* rounds asked for, and the last one that ended with both sides equal */
     struct worker *live[ENGINE_FETCHERS_MAX + 2]; /* those to cancel when stopping */
@@ -82,6 +86,11 @@ void engine_look_again(struct engine *e, int64_t ms);
 /* The mailbox is not there, says the server: true when its tree is looked at again for that. Not for ever:
  * false when that has not helped. */
 bool engine_try_create(struct engine *e, const struct worker_error *error);
+/* The server asked for a pause, 0 for none: nothing is sent meanwhile by any session, for it counts all of them. */
+void engine_pause(struct engine *e, unsigned ms);
+bool engine_paused(struct engine *e);
+/* Any thread: waits until the pause is over; false when stopping. */
+bool engine_wait_pause(struct engine *e);
 /* Did this result end the session? */
 static inline bool engine_session_ended(enum worker_result r)
 {
@@ -134,6 +143,23 @@ int follow_departure(cache_tx *tx, struct message *m, const struct base_state *b
 /* Is a row that waits to be appended, or may it be, one that came from the server meanwhile? Then it is not
  * sent. */
 bool follow_twin(struct engine *e, const struct message *m);
+/* Was a row that is to be appended edited here while the server's copy was replaced by another client? It is
+ * marked then; true when that happened just now, and the row is to be read again (case 15). */
+bool follow_conflict(struct engine *e, struct message *m);
+
+/* brake.c: case 75. Removals of one side of a mailbox that has `there` messages left. */
+bool brake_passes(struct engine *e, const struct mailbox *box, int side, uint64_t removals, uint64_t there);
+void brake_count(struct engine *e, int64_t mailbox, int side, uint64_t removals);
+/* All mailboxes were looked at: what was found elsewhere has left the holds; the rest passes the brake now,
+ * or people are asked. */
+int brake_review(struct engine *e);
+/* Is this row held, and not approved? */
+bool brake_holds(cache_rd *rd, int64_t message);
+bool brake_holds_mailbox(cache_rd *rd, int64_t mailbox);
+/* The server has this mailbox no more, and says so when asked: may it go here? 1, 0: it is held, or -errno.
+ */
+int brake_mailbox_may_go(struct engine *e, int64_t mailbox);
+int brake_mailbox_is_back(struct engine *e, int64_t mailbox);
 
 /* push.c */
 enum worker_result push_run(struct engine *e);

@@ -35,6 +35,7 @@ struct pull {
     /* of the batch under way */
     size_t from, to;
     uint64_t fresh, removed, changed; /* for the log */
+    bool braked;                      /* what it would remove is held (case 75) */
 };
 
 static int add_change(struct pull *p, const struct change *c)
@@ -96,7 +97,7 @@ static int collect_changes(struct pull *p)
 struct row {
     struct message m;
     struct base_state base;
-    bool has_base, skip;
+    bool has_base, skip, held;
 };
 
 /* Messages on their way out of this mailbox: their old place is ours to clear, not new mail (case 48). */
@@ -126,6 +127,10 @@ static int look_up(cache_tx *tx, const struct pull *p, const struct change *c, s
 
 static void fill(const struct pull *p, const struct change *c, struct row *row, struct brain_message *out)
 {
+    /* Not looked at since it was put there: what it lacks was never stored, and not taken away (case 33). */
+    bool forgotten = row->has_base && c->present && c->uid >= p->box.uidnext && (row->base.flags & ~c->news.flags);
+    if (forgotten)
+        row->base.flags &= c->news.flags;
     cache_worker_scan(&row->m, row->has_base ? &row->base : NULL, &p->box, out);
     if (!row->m.id)
         memset(&out->side[CACHE_SIDE], 0, sizeof out->side[CACHE_SIDE]);
@@ -137,8 +142,32 @@ static void fill(const struct pull *p, const struct change *c, struct row *row, 
     if (!c->present && row->m.state == MESSAGE_WRITING)
         memset(&out->base, 0, sizeof out->base);
     out->mailbox_there[SERVER_SIDE] = true;
-    if (row->has_base && c->present && !row->m.dirty && row->base.flags == out->side[SERVER_SIDE].flags)
+    if (row->has_base && c->present && !row->m.dirty && !forgotten &&
+        row->base.flags == out->side[SERVER_SIDE].flags)
         row->skip = true;
+}
+
+/* What is in view only: what never came here is no loss to anybody. */
+static bool is_to_be_held(const struct pull *p, const struct brain_op *op, const struct row *row)
+{
+    return p->braked && op->verb == BRAIN_REMOVE && row->m.state == MESSAGE_PRESENT &&
+           cache_worker_is_mail(&row->m);
+}
+
+/* Being rewritten here while it was removed there: the text before is a row of its own from now on, as it
+ * will be when an edit is settled (cases 13 and 15). */
+static int bury_text(cache_tx *tx, const struct message *m)
+{
+    struct message old = *m;
+    if (m->state != MESSAGE_WRITING || !m->has_hash)
+        return 0;
+    old.id = 0;
+    old.state = MESSAGE_GONE;
+    old.size = m->wire_size;
+    old.after = m->id;
+    old.dirty = false;
+    old.gone_at = clock_now_ns() / 1000000000;
+    return message_put(tx, &old);
 }
 
 static int settle_row(cache_tx *tx, struct pull *p, const struct change *c, struct row *row)
@@ -147,7 +176,10 @@ static int settle_row(cache_tx *tx, struct pull *p, const struct change *c, stru
         return 0;
     if (!c->present) {
         follow_orphan(p->e, &row->m);
-        return cache_worker_agree(tx, row->m.id, NULL);
+        int r = cache_worker_agree(tx, row->m.id, NULL);
+        if (r == 0)
+            r = bury_text(tx, &row->m);
+        return r == 0 && row->held ? held_add(tx, p->box.id, HELD_HERE, HELD_WATCHED, row->m.id) : r;
     }
     struct base_state base = {
         .mailbox = p->box.id, .uid = c->uid, .message = row->m.id, .flags = c->news.flags};
@@ -187,6 +219,10 @@ static int apply_batch(cache_tx *tx, struct pull *p, struct row *rows, struct ar
         if (op->side != CACHE_SIDE || op->verb == BRAIN_AGREE || op->verb == BRAIN_FORGET)
             continue;
         log_debug("case %d: row %lld, verb %d", op->number, (long long)row->m.id, op->verb);
+        if (is_to_be_held(p, op, row)) {
+            row->held = true;
+            continue;
+        }
         p->fresh += op->verb == BRAIN_COPY;
         p->removed += op->verb == BRAIN_REMOVE;
         p->changed += op->verb == BRAIN_STORE;
@@ -373,6 +409,21 @@ static size_t batch_end(const struct pull *p)
     return to;
 }
 
+/* The mail in view that would go, as far as is known before other mailboxes have been looked at. */
+static void ask_the_brake(struct pull *p)
+{
+    cache_rd *rd = cache_reader(p->e->cache);
+    uint64_t removals = 0;
+    for (size_t i = 0; i < p->n; i++) {
+        struct base_state base;
+        struct message m;
+        if (!p->change[i].present && base_of_uid(rd, p->box.id, p->change[i].uid, &base) == 0 &&
+            message_get(rd, base.message, &m) == 0)
+            removals += m.state == MESSAGE_PRESENT && m.mailbox == p->box.id;
+    }
+    p->braked = !brake_passes(p->e, &p->box, HELD_HERE, removals, base_count(rd, p->box.id));
+}
+
 static enum worker_result store(struct pull *p)
 {
     for (p->from = 0;; p->from = p->to) {
@@ -386,6 +437,7 @@ static enum worker_result store(struct pull *p)
         if (p->to == p->n)
             break;
     }
+    brake_count(p->e, p->box.id, HELD_HERE, p->removed);
     if (p->n)
         log_info("mailbox %lld: %llu new, %llu removed, %llu changed on the server", (long long)p->box.id,
                  (unsigned long long)p->fresh, (unsigned long long)p->removed,
@@ -412,6 +464,7 @@ static enum worker_result pull_once(struct pull *p, enum worker_depth depth, str
         return WORKER_LOCAL;
     if (!adds_up(p))
         return WORKER_GONE; /* looked at again, in full */
+    ask_the_brake(p);
     r = find_pairs(p);
     return r == WORKER_DONE ? store(p) : r;
 }

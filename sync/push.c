@@ -17,6 +17,7 @@
 #include "private.h"
 
 #define PUSH_BATCH 5000
+#define REMOVALS_WAIT_MS 60000 /* for others that may come; the brake counts over that time, too */
 #define PUSH_TRASH ((enum worker_verb)100) /* a removal that is a move to the trash */
 
 struct item {
@@ -26,6 +27,7 @@ struct item {
     struct base_state source; /* what is copied or moved on the server */
     struct mailbox *box;
     flags_t agreed;
+    bool held; /* by the brake (case 75) */
 };
 
 struct group { /* one command, as far as its length allows */
@@ -37,18 +39,25 @@ struct group { /* one command, as far as its length allows */
     size_t n, cap;
 };
 
+struct burst {                          /* removals of one mailbox that are to be sent */
+    int64_t mailbox, first_ms, last_ms; /* CLOCK_REALTIME */
+};
+
 struct push {
     struct engine *e;
     cache_rd *rd;
     struct arena arena;
     struct mailbox **box;
     size_t n_box;
+    struct burst *burst;
+    size_t n_burst;
     struct item *item;
     size_t n;
     struct brain_plan plan;
     struct group *group;
     size_t n_group;
     struct group *now; /* in hand */
+    bool holds;        /* something is held: rows are to be asked about */
     bool progress;
 };
 
@@ -119,6 +128,59 @@ static bool is_quiet(struct push *p, const struct message *m, int64_t quiet_ms)
     return false;
 }
 
+static bool is_held(struct push *p, const struct item *it)
+{
+    return brake_holds(p->rd, it->m.id) || brake_holds_mailbox(p->rd, it->m.mailbox);
+}
+
+/* ---- removals come together ---- */
+
+static void note_removal(struct push *p, const struct message *m, int64_t mailbox)
+{
+    size_t i = 0;
+    while (i < p->n_burst && p->burst[i].mailbox != mailbox)
+        i++;
+    if (i == p->n_burst) {
+        struct burst *grown = reallocarray(p->burst, i + 1, sizeof *grown);
+        if (!grown)
+            return; /* then they do not wait */
+        p->burst = grown;
+        p->burst[p->n_burst++] = (struct burst){mailbox, m->changed_ms, m->changed_ms};
+    }
+    struct burst *b = &p->burst[i];
+    b->first_ms = m->changed_ms < b->first_ms ? m->changed_ms : b->first_ms;
+    b->last_ms = m->changed_ms > b->last_ms ? m->changed_ms : b->last_ms;
+}
+
+static void note_removals(struct push *p, const int64_t *id, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct message m;
+        struct base_state base;
+        if (message_get(p->rd, id[i], &m) == 0 && m.state == MESSAGE_GONE && !m.after &&
+            base_of_message(p->rd, m.id, &base) == 0)
+            note_removal(p, &m, base.mailbox);
+    }
+}
+
+/* Whoever empties a mailbox does so one by one: the brake has to see all of it before the first is sent.
+ * Where no number of removals could be too much, none waits. */
+static bool burst_is_over(struct push *p, const struct item *it)
+{
+    int64_t now_ms = clock_now_ns() / 1000000;
+    const struct burst *b = p->burst, *end = b + p->n_burst;
+    uint64_t there = base_count(p->rd, it->base.mailbox);
+    while (b < end && b->mailbox != it->base.mailbox)
+        b++;
+    if (b == end || it->m.after || brake_passes(p->e, it->box, HELD_THERE, there, there))
+        return true;
+    int64_t left = b->last_ms + ENGINE_QUIET_MS - now_ms;
+    if (left <= 0 || left > ENGINE_QUIET_MS || now_ms - b->first_ms > REMOVALS_WAIT_MS)
+        return true;
+    engine_look_again(p->e, left);
+    return false;
+}
+
 /* Fills the item; false when there is nothing to be done about it now. */
 static bool take(struct push *p, int64_t id, struct item *it)
 {
@@ -133,7 +195,7 @@ static bool take(struct push *p, int64_t id, struct item *it)
     it->has_base = base_of_message(p->rd, id, &it->base) == 0;
     if (it->m.state == MESSAGE_WRITING || (it->m.scratch && it->m.state != MESSAGE_GONE))
         return false;
-    if (is_parked(p, &it->m))
+    if (is_parked(p, &it->m) || (p->holds && is_held(p, it)))
         return false;
     if (it->m.state == MESSAGE_GONE && it->has_base && successor_waits(p, &it->m))
         return false;
@@ -141,11 +203,12 @@ static bool take(struct push *p, int64_t id, struct item *it)
     if (!it->box || (it->box->attributes & MAILBOX_READ_ONLY))
         return false;
     if (it->m.state == MESSAGE_GONE)
-        return true;
+        return !it->has_base || burst_is_over(p, it);
     if (!it->box->on_server || !it->box->uidvalidity)
         return false;
     if (!it->has_base)
-        return is_quiet(p, &it->m, ENGINE_QUIET_MS) && !follow_twin(p->e, &it->m);
+        return is_quiet(p, &it->m, ENGINE_QUIET_MS) && !follow_twin(p->e, &it->m) &&
+               (!follow_conflict(p->e, &it->m) || message_get(p->rd, id, &it->m) == 0);
     return it->base.mailbox == it->m.mailbox || is_quiet(p, &it->m, ENGINE_MOVE_QUIET_MS);
 }
 
@@ -240,6 +303,8 @@ static int join_op(struct push *p, const struct brain_op *op)
         it->source = it->base;
         return join(group_for(p, WORKER_MOVE, at, it->box, 0, 0), op->message, it->base.uid);
     case BRAIN_REMOVE: {
+        if (it->held)
+            return 0;
         struct mailbox *trash = trash_for(p, at);
         return join(group_for(p, trash ? PUSH_TRASH : WORKER_EXPUNGE, at, trash, 0, 0), op->message,
                     it->base.uid);
@@ -380,16 +445,19 @@ static int move_done(cache_tx *tx, void *arg)
     return r;
 }
 
-/* The move was one command, but under which UID the message is now was not said (case 49): it is looked for
- * as a copy is, for nothing is left to be cleared at its source. */
-static int source_is_clear(cache_tx *tx, void *arg)
+/* It was done, but under which UIDs was not said (case 49). What was moved by one command is looked for as a
+ * copy is, for nothing is left to be cleared at its source. */
+static int filed_somewhere(cache_tx *tx, void *arg)
 {
-    struct push *p = arg;
+    const struct moved *moved = arg;
+    const struct push *p = moved->p;
     int r = 0;
     for (size_t i = 0; i < p->now->n && r == 0; i++) {
         struct pending row;
         r = pending_of_message(cache_tx_rd(tx), p->item[p->now->item[i]].m.id, &row);
-        row.kind = PENDING_COPY;
+        row.accepted = true;
+        if (moved->outcome->moved)
+            row.kind = PENDING_COPY;
         r = r == 0 ? pending_put(tx, &row) : r == -ENOENT ? 0 : r;
     }
     return r;
@@ -469,8 +537,8 @@ static enum worker_result push_filing(struct push *p, struct group *g)
         r = WORKER_LOCAL;
     bool clear_source = g->verb == WORKER_MOVE && !outcome.moved;
     bool settle = r == WORKER_DONE && (clear_source || moved.known < g->n);
-    if (settle && outcome.moved &&
-        cache_write(p->e->cache, CACHE_FROM_SERVER, CACHE_NOW, source_is_clear, p) < 0)
+    if (settle && moved.known < g->n &&
+        cache_write(p->e->cache, CACHE_FROM_SERVER, CACHE_NOW, filed_somewhere, &moved) < 0)
         r = WORKER_LOCAL;
     uidset_finish(&outcome.source);
     uidset_finish(&outcome.target);
@@ -491,7 +559,7 @@ static enum worker_result push_appends(struct push *p, struct group *g)
     if (cache_write(p->e->cache, CACHE_FROM_SERVER, CACHE_NOW, announce, p) < 0)
         return WORKER_LOCAL;
     engine_doing(p->e, g->box, "uploading");
-    for (size_t i = 0; i < g->n && !engine_session_ended(r); i++) {
+    for (size_t i = 0; i < g->n && !engine_session_ended(r) && !engine_paused(p->e); i++) {
         r = append_message(p->e, &p->item[g->item[i]].m, g->box);
         if (r == WORKER_LOCAL)
             break;
@@ -544,6 +612,65 @@ static int clean_rest(cache_tx *tx, void *arg)
     return 0;
 }
 
+static int note_elsewhere(void *arg, const struct message *m)
+{
+    const struct message *removed = arg;
+    return m->id != removed->id && m->state == MESSAGE_PRESENT && cache_worker_is_mail(m);
+}
+
+/* Does this removal take mail away? One that was edited, or filed by rewriting it elsewhere, lives on. */
+static bool takes_away(struct push *p, const struct brain_op *op)
+{
+    struct item *it = &p->item[op->message];
+    struct held h;
+    if (op->side != SERVER_SIDE || op->verb != BRAIN_REMOVE || it->m.after)
+        return false;
+    if (p->holds && held_of_message(p->rd, it->m.id, &h) == 0 && h.state == HELD_APPROVED)
+        return false;
+    return !it->m.message_id ||
+           message_each_by_message_id(p->rd, it->m.message_id, note_elsewhere, &it->m) <= 0;
+}
+
+static int hold_removals(cache_tx *tx, void *arg)
+{
+    struct push *p = arg;
+    int r = 0;
+    for (size_t i = 0; i < p->n && r == 0; i++)
+        if (p->item[i].held)
+            r = held_add(tx, p->item[i].base.mailbox, HELD_THERE, HELD_ASKS, p->item[i].m.id);
+    return r;
+}
+
+/* Marks what the brake holds of the removals of one mailbox; how many. */
+static size_t brake_box(struct push *p, const struct mailbox *box)
+{
+    size_t removals = 0, held = 0;
+    for (size_t i = 0; i < p->plan.n; i++)
+        removals += p->item[p->plan.op[i].message].base.mailbox == box->id && takes_away(p, &p->plan.op[i]);
+    if (brake_passes(p->e, box, HELD_THERE, removals, base_count(p->rd, box->id))) {
+        brake_count(p->e, box->id, HELD_THERE, removals);
+        return 0;
+    }
+    for (size_t i = 0; i < p->plan.n; i++) {
+        struct item *it = &p->item[p->plan.op[i].message];
+        if (it->base.mailbox == box->id && takes_away(p, &p->plan.op[i])) {
+            it->held = true;
+            held++;
+        }
+    }
+    log_warning("case 75: %zu messages of mailbox %lld were removed here: held (mailmount held)", held,
+                (long long)box->id);
+    return held;
+}
+
+static int ask_the_brake(struct push *p)
+{
+    size_t held = 0, boxes = p->n_box;
+    for (size_t i = 0; i < boxes; i++)
+        held += brake_box(p, p->box[i]);
+    return held ? cache_write(p->e->cache, CACHE_FROM_SERVER, CACHE_NOW, hold_removals, p) : 0;
+}
+
 static enum worker_result push_batch(struct push *p, const int64_t *id, size_t n)
 {
     static const enum worker_verb order[] = {WORKER_MOVE,   WORKER_STORE,   WORKER_COPY,
@@ -555,6 +682,7 @@ static enum worker_result push_batch(struct push *p, const int64_t *id, size_t n
     p->item = arena_alloc(&p->arena, n, sizeof *p->item);
     if (!in || !p->item)
         return WORKER_LOCAL;
+    note_removals(p, id, n);
     for (size_t i = 0; i < n; i++) {
         struct item *it = &p->item[p->n];
         if (!take(p, id[i], it))
@@ -563,6 +691,8 @@ static enum worker_result push_batch(struct push *p, const int64_t *id, size_t n
         in[p->n++].after = 0; /* looked at in take() */
     }
     if (brain_merge_messages(in, p->n, &policy, &p->arena, &p->plan) < 0)
+        return WORKER_LOCAL;
+    if (ask_the_brake(p) < 0)
         return WORKER_LOCAL;
     if (cache_write(p->e->cache, CACHE_FROM_SERVER, CACHE_SOON, clean_rest, p) < 0)
         return WORKER_LOCAL;
@@ -576,7 +706,7 @@ static enum worker_result push_batch(struct push *p, const int64_t *id, size_t n
             if (p->group[i].verb != order[k])
                 continue;
             r = push_group(p, &p->group[i]);
-            if (engine_session_ended(r) || r == WORKER_LOCAL)
+            if (engine_session_ended(r) || r == WORKER_LOCAL || engine_paused(p->e))
                 return r;
         }
     return WORKER_DONE;
@@ -590,6 +720,7 @@ static void push_finish(struct push *p)
     }
     free(p->group);
     free(p->box);
+    free(p->burst);
     arena_finish(&p->arena);
 }
 
@@ -606,6 +737,7 @@ enum worker_result push_run(struct engine *e)
         progress = false;
         for (size_t i = 0; i < dirty.n && r == WORKER_DONE && !engine_stopping(e); i += PUSH_BATCH) {
             struct push p = {.e = e, .rd = cache_reader(e->cache)};
+            p.holds = held_any(p.rd);
             r = push_batch(&p, dirty.id + i, dirty.n - i < PUSH_BATCH ? dirty.n - i : PUSH_BATCH);
             progress = progress || p.progress;
             push_finish(&p);

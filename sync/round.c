@@ -137,7 +137,7 @@ static enum worker_result fetch_at_once(struct engine *e, int64_t mailbox)
 
 static bool ends_round(struct engine *e, enum worker_result r)
 {
-    return engine_session_ended(r) || r == WORKER_LOCAL || engine_stopping(e);
+    return engine_session_ended(r) || r == WORKER_LOCAL || engine_stopping(e) || engine_paused(e);
 }
 
 /* Bodies come after all scans: what looks new in one mailbox may have left another one (case 43), and is here
@@ -152,7 +152,7 @@ static enum worker_result scan_all(struct engine *e, struct list *scan, bool *re
         if (r == WORKER_DONE && first)
             r = fetch_at_once(e, scan->id[i]);
         if (ends_round(e, r))
-            return r == WORKER_DONE ? WORKER_CANCELLED : r;
+            return r == WORKER_DONE ? engine_stopping(e) ? WORKER_CANCELLED : WORKER_REFUSED : r;
         *ret_complete = *ret_complete && r == WORKER_DONE;
     }
     return WORKER_DONE;
@@ -214,9 +214,10 @@ static enum worker_result look_there(struct engine *e, unsigned hints, struct li
     }
     /* All mailboxes were looked at: what was not found in one of them is nowhere. A round that broke off
      * leaves that open. */
-    if (r == WORKER_DONE)
-        e->orphans = 0;
-    return r;
+    if (r != WORKER_DONE)
+        return r;
+    e->orphans = 0;
+    return brake_review(e) < 0 ? WORKER_LOCAL : WORKER_DONE;
 }
 
 enum worker_result round_run(struct engine *e, unsigned hints)
@@ -265,6 +266,8 @@ static int is_unrest(void *arg, const struct message *m)
 
     if (m->sub == SUB_TMP || (m->scratch && m->state != MESSAGE_GONE) || has_failed(s->rd, m->id, 0))
         return 0;
+    if (brake_holds(s->rd, m->id) || brake_holds_mailbox(s->rd, m->mailbox))
+        return 0; /* until a person decides */
     if (m->state == MESSAGE_GONE && base_of_message(s->rd, m->id, &base) < 0)
         return 0;
     if (m->state == MESSAGE_WRITING && m->size == 0)
@@ -290,11 +293,14 @@ static int is_box_unrest(void *arg, const struct mailbox *m)
 {
     struct rest *s = arg;
     char name[MAILBOX_REMOTE_MAX];
-    bool to_do = m->on_server ? m->removed : m->dirs && !m->removed;
+    bool level = !m->on_server || (m->attributes & MAILBOX_NOSELECT);
+    bool to_do = (m->on_server && m->removed) || (level && m->dirs && !m->removed);
     /* Called differently on both sides: a rename that is not through, or that is beyond us (case 86). */
     if (m->on_server && !m->removed && mailbox_remote_name(s->rd, m, s->e->delimiter, name) == 0)
         to_do = to_do || strcmp(name, m->remote) != 0;
-    return to_do && !has_failed(s->rd, 0, m->id);
+    struct held missing;
+    bool decided = held_of_mailbox(s->rd, m->id, &missing) == 0 && missing.state != HELD_ASKS;
+    return decided || (to_do && !has_failed(s->rd, 0, m->id) && !held_in(s->rd, m->id));
 }
 
 static int is_pending(void *arg, const struct pending *p)

@@ -21,7 +21,7 @@ static bool wait_until_online(struct engine *e, int pause_s)
         pthread_cond_wait(&e->fetch, &e->lock);
     bool go = !e->stop;
     pthread_mutex_unlock(&e->lock);
-    return go;
+    return go && engine_wait_pause(e);
 }
 
 void *watch_main(void *arg)
@@ -48,6 +48,7 @@ void *watch_main(void *arg)
             continue;
         }
         log_debug("watching ended: %s", error.text);
+        engine_pause(e, error.retry_ms);
         w->ops->reset(w);
         /* News may have come while nobody watched. */
         engine_hint(e, HINT_PUSH);

@@ -50,7 +50,9 @@ struct worker_box {
     uint64_t modseq; /* HIGHESTMODSEQ, 0 when not offered */
 };
 
-struct worker_token { /* what was seen of a mailbox */
+/* What was seen of a mailbox. A scan's uidvalidity is never 0: of a server that tells none it is the one of the token
+ * before, or 1; a list's is 0 then. */
+struct worker_token {
     uint32_t uidvalidity, uidnext, exists;
     uint64_t modseq;
 };
@@ -112,7 +114,7 @@ struct worker_op {
     const char *mailbox;
     const char *target; /* MOVE, COPY: the target; RENAME: the new name */
     /* STORE, EXPUNGE, MOVE, COPY: the UIDVALIDITY that the UIDs belong to; a mailbox that has another one is
-     * WORKER_GONE, 0 is not compared. The worker splits commands at 8,000 octets (case 37). */
+     * WORKER_GONE, 0 is not compared, here or there. Commands are split at 8,000 octets (case 37). */
     uint32_t uidvalidity;
     const struct uidset *uids;
     flags_t add, remove; /* STORE: +FLAGS.SILENT and -FLAGS.SILENT, never FLAGS; APPEND: add */
@@ -195,14 +197,23 @@ struct worker_ops {
 };
 
 enum worker_speed { WORKER_SPEED_NONE = 3, WORKER_SPEED_CONDSTORE = 2, WORKER_SPEED_QRESYNC = 1 };
+/* What worked when the session was last opened, also when that failed later on. TLS is before the greeting,
+ * or after it with STARTTLS; not at all when it is off. */
+enum worker_step {
+    WORKER_STEP_CONNECTED = 1,
+    WORKER_STEP_TLS = 2, /* with a certificate that is trusted */
+    WORKER_STEP_GREETED = 4,
+    WORKER_STEP_LOGGED_IN = 8,
+};
 struct worker_description {
     bool connected;
+    unsigned steps;          /* enum worker_step */
     char peer[256];          /* host:port or the tunnel command's first word */
     char tls[128];           /* "TLSv1.3 TLS_AES_256_GCM_SHA384", or "none" */
-    char certificate[512];   /* SHA-256, until, subject, issuer */
+    char certificate[512];   /* SHA-256, until, subject, issuer; also of one that is not trusted */
     char server[256];        /* ID's name and version */
     char login[64];          /* "PLAIN" */
-    char capabilities[2048]; /* after login */
+    char capabilities[2048]; /* as it said last */
     enum worker_speed speed;
     bool idle, move, uidplus, list_status, literal_plus;
     uint64_t octets_in, octets_out, commands; /* of this worker, over all its sessions */

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""A Dovecot of one's own: unprivileged, on loopback, everything in one folder.
+"""A Dovecot of one's own: unprivileged, on loopback, everything in one folder (but for sockets, where that is deep).
 
 tools/quickstart starts one for people who want to try mailmount without an account, and the integration
 tests start several. It shares nothing with a Dovecot that the machine may run already.
@@ -21,11 +21,12 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 CONFIGURATION = """
-base_dir = {dir}/run
+base_dir = {run}
 state_dir = {dir}/state
 log_path = {dir}/dovecot.log
 protocols = imap
@@ -98,6 +99,10 @@ namespace inbox {{
 }}
 {extra}
 """
+
+
+LONGEST_SOCKET = "token-login/imap-urlauth"  # of those in base_dir
+SOCKET_PATH_MAX = 107
 
 
 def die_with_parent():
@@ -174,25 +179,43 @@ class PrivateDovecot:
         except FileNotFoundError:
             return ""
 
+    def _make_run(self):
+        """A socket's path must be short. In a folder that is deep, run is a link to one that is not."""
+        run = self.dir / "run"
+        if run.exists():
+            return
+        if len(os.fsencode(run / LONGEST_SOCKET)) <= SOCKET_PATH_MAX:
+            run.mkdir()
+            return
+        run.unlink(missing_ok=True)  # dangling, when the machine was started anew
+        run.symlink_to(tempfile.mkdtemp(prefix="mailmount-dovecot-", dir="/tmp"))
+
+    def _remove_run(self):
+        run = self.dir / "run"
+        if run.is_symlink():
+            shutil.rmtree(run.resolve(), ignore_errors=True)
+            run.unlink()
+
     def _prepare(self):
         self.dir.mkdir(parents=True, exist_ok=True)
         if not self.ca_file.exists():
             make_authority(self.dir)
         if not (self.dir / f"{self.certificate}.pem").exists():
             make_certificate(self.dir, self.certificate)
-        for name in ("run", "state", "home"):
+        for name in ("state", "home"):
             (self.dir / name).mkdir(exist_ok=True)
+        self._make_run()
         self.tls_port, self.plain_port = self.tls_port or free_port(), self.plain_port or free_port()
         capability = f"  imap_capability = {self.capability}" if self.capability else ""
         self.config.touch(mode=0o600)
         self.config.write_text(CONFIGURATION.format(
-            dir=self.dir, cert=self.dir / f"{self.certificate}.pem", key=self.dir / f"{self.certificate}.key",
+            dir=self.dir, run=(self.dir / "run").resolve(), cert=self.dir / f"{self.certificate}.pem", key=self.dir / f"{self.certificate}.key",
             location=self.location, separator=self.separator, user=self.account.pw_name,
             group=grp.getgrgid(self.account.pw_gid).gr_name, uid=self.account.pw_uid, gid=self.account.pw_gid,
             password=self.password, plain_port=self.plain_port, tls_port=self.tls_port, capability=capability,
             plugins=self.plugins, imap_plugins=self.imap_plugins, extra=self.extra))
         if os.getuid() == 0 and self.account.pw_uid != 0:
-            for path in (self.dir, *self.dir.rglob("*")):
+            for path in (self.dir, (self.dir / "run").resolve(), *self.dir.rglob("*")):
                 os.chown(path, self.account.pw_uid, self.account.pw_gid, follow_symlinks=False)
 
     def _command(self, *arguments):
@@ -259,6 +282,7 @@ class PrivateDovecot:
         if self.process:
             self.process.wait()
             self.process = None
+        self._remove_run()
 
     def doveadm(self, *arguments, check=True, **keywords):
         """Runs doveadm on this server, as the owner of the mail, untouched by the surrounding environment."""

@@ -9,7 +9,9 @@
  * out, so that this ends.
  *
  * In doubt the message is sent again: a copy too many can be removed by a person, mail taken for another one
- * is lost.
+ * is lost. But when the server said OK there is no doubt that it is there: then the one that carries our
+ * Message-ID, or without one the only one that carries none, is ours, whatever the server made of its text
+ * (case 63).
  */
 #include "brain.h"
 
@@ -34,6 +36,21 @@ static enum fit candidate_fit(const struct brain_append *intent, const struct br
     return c->size && c->size == intent->size ? FIT_ID_AND_SIZE : FIT_ID;
 }
 
+/* Of what is there and is not our text: the one that must be what the server made of it. 0: none. */
+static uint32_t altered(const struct brain_append *intent, const struct brain_candidate *candidate, size_t n)
+{
+    uint32_t uid = 0;
+    size_t fits = 0;
+    for (size_t i = 0; i < n; i++) {
+        const struct brain_candidate *c = &candidate[i];
+        if (c->paired || c->uid < intent->uidnext || c->message_id != intent->message_id)
+            continue;
+        fits++;
+        uid = c->uid > uid ? c->uid : uid;
+    }
+    return intent->message_id || fits == 1 ? uid : 0;
+}
+
 enum brain_append_verdict brain_append_settle(const struct brain_append *intent, uint32_t uidvalidity_now,
                                               const struct brain_candidate *candidate, size_t n,
                                               uint32_t *ret_uid)
@@ -54,8 +71,12 @@ enum brain_append_verdict brain_append_settle(const struct brain_append *intent,
     }
     bool there = best == FIT_CONTENT || (best == FIT_ID_AND_SIZE && carry_id == 1);
     /* A body would tell nothing when the intent has no content to compare it with. */
-    if (best == FIT_NOT || (!there && !intent->content))
-        return BRAIN_APPEND_SEND;
+    if (best == FIT_NOT || (!there && !intent->content)) {
+        uid = intent->accepted ? altered(intent, candidate, n) : 0;
+        there = uid != 0;
+        if (!there)
+            return BRAIN_APPEND_SEND;
+    }
     *ret_uid = uid;
     return there ? BRAIN_APPEND_THERE : BRAIN_APPEND_READ;
 }

@@ -1,80 +1,19 @@
 /* Getting a connected socket: to a host, by all its addresses in turn, or to a tunnel command. */
 #include <errno.h>
 #include <fcntl.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include "clock.h"
-#include "io.h"
+#include "lookup.h"
 #include "stream.h"
 
 extern char **environ;
-
-/* A name look-up that can outlive us: getaddrinfo_a writes into it until it is done, cancelled or not. */
-struct lookup {
-    struct gaicb request;
-    struct addrinfo hints;
-    char service[8];
-    char host[];
-};
-
-static struct lookup *lookup_new(const char *host, uint16_t port)
-{
-    struct lookup *l = calloc(1, sizeof *l + strlen(host) + 1);
-    if (l == NULL)
-        return NULL;
-    strcpy(l->host, host);
-    snprintf(l->service, sizeof l->service, "%u", port);
-    l->hints =
-        (struct addrinfo){.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
-    l->request = (struct gaicb){.ar_name = l->host, .ar_service = l->service, .ar_request = &l->hints};
-    return l;
-}
-
-static int lookup_wait(struct lookup *l, const struct cancel *cancel, int64_t deadline_ms)
-{
-    const struct gaicb *list[] = {&l->request};
-    const struct timespec slice = {.tv_nsec = 50 * 1000 * 1000};
-    while (gai_error(&l->request) == EAI_INPROGRESS) {
-        if (cancel_is_set(cancel))
-            return -ECANCELED;
-        if (clock_boot_ms() > deadline_ms)
-            return -ETIMEDOUT;
-        gai_suspend(list, 1, &slice);
-    }
-    return 0;
-}
-
-/* The resolver itself knows neither deadline nor cancel, so that it runs in glibc's helper thread. */
-static int resolve(const char *host, uint16_t port, int64_t deadline_ms, const struct cancel *cancel,
-                   struct addrinfo **ret, struct fault *f)
-{
-    struct lookup *l = lookup_new(host, port);
-    if (l == NULL)
-        return fault_set(f, FAULT_AGAIN, -ENOMEM, "%s: no memory", host);
-    struct gaicb *list[] = {&l->request};
-    int g = getaddrinfo_a(GAI_NOWAIT, list, 1, NULL);
-    int r = g == 0 ? lookup_wait(l, cancel, deadline_ms) : 0;
-    if (r < 0 && gai_cancel(&l->request) == EAI_NOTCANCELED)
-        return fault_set(f, FAULT_UNAVAILABLE, r,
-                         "%s: cannot resolve: no answer (check host, and the network)", host);
-    if (g == 0)
-        g = r < 0 ? EAI_CANCELED : gai_error(&l->request);
-    *ret = l->request.ar_result;
-    free(l);
-    if (g == 0)
-        return 0;
-    return fault_set(f, FAULT_UNAVAILABLE, r < 0 ? r : -EHOSTUNREACH,
-                     "%s: cannot resolve: %s (check host, and the network)", host, gai_strerror(g));
-}
 
 static void tune(int fd)
 {
@@ -122,7 +61,7 @@ int stream_connect(const char *host, uint16_t port, int connect_ms, struct cance
                    struct fault *f)
 {
     struct addrinfo *all = NULL;
-    int r = resolve(host, port, clock_boot_ms() + connect_ms, cancel, &all, f);
+    int r = lookup_host(host, port, cancel, clock_boot_ms() + connect_ms, &all, f);
     if (r < 0)
         return r;
     int fd = -EHOSTUNREACH;

@@ -376,12 +376,17 @@ static enum worker_result look(struct collector *c, const struct worker_token *s
     return WORKER_DONE;
 }
 
-/* What SELECT said, into the scan. */
-static void begin(const struct imap *im, struct worker_scan *ret)
+/* What SELECT said, into the scan. Where it tells no UIDVALIDITY, the UIDs are taken to be what they were before
+ * (case 72), and 1 stands for "never told". */
+static void begin(const struct imap *im, const struct worker_token *since, struct worker_scan *ret)
 {
     const struct imap_selected *s = &im->selected;
+    uint32_t known = since != NULL && since->uidvalidity != 0 ? since->uidvalidity : 1;
     ret->token = (struct worker_token){
-        .uidvalidity = s->uidvalidity, .uidnext = s->uidnext, .exists = s->exists, .modseq = s->modseq};
+        .uidvalidity = s->uidvalidity != 0 ? s->uidvalidity : known,
+        .uidnext = s->uidnext,
+        .exists = s->exists,
+        .modseq = s->modseq};
     ret->read_only = s->read_only;
     ret->permanent = s->permanent;
     ret->keywords_allowed = s->keywords_allowed;
@@ -420,7 +425,7 @@ enum worker_result imap_scan(struct worker *w, const char *mailbox, const struct
         r = imap_select(im, mailbox, depth == WORKER_CHANGES ? since : NULL, on_reply, &c, e);
     if (r == WORKER_DONE) {
         tidy(&c);
-        begin(im, &scan);
+        begin(im, since, &scan);
         r = look(&c, since, depth, &scan, e);
     }
     if (r == WORKER_DONE)
@@ -443,7 +448,8 @@ enum worker_result imap_list(struct worker *w, const char *mailbox, uint32_t fro
     if (r == WORKER_DONE)
         r = imap_select(im, mailbox, NULL, NULL, NULL, e);
     if (r == WORKER_DONE) {
-        begin(im, &scan);
+        begin(im, NULL, &scan);
+        scan.token.uidvalidity = im->selected.uidvalidity;
         r = fetch(&c, from, DETAILS, "", e);
     }
     tidy(&c);

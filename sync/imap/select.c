@@ -115,8 +115,8 @@ enum worker_result imap_need(struct imap *im, const char *mailbox, uint32_t uidv
         r = imap_select(im, mailbox, NULL, NULL, NULL, e);
     if (r != WORKER_DONE)
         return r;
-    if (uidvalidity == 0 || im->selected.uidvalidity == uidvalidity)
-        return WORKER_DONE;
+    if (uidvalidity == 0 || im->selected.uidvalidity == 0 || im->selected.uidvalidity == uidvalidity)
+        return WORKER_DONE; /* not told: as it was (case 72) */
     static const char text[] = "UIDVALIDITY changed";
     imap_error_set(e, -ESTALE, text, sizeof text - 1);
     return WORKER_GONE;

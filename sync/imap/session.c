@@ -88,6 +88,14 @@ static void peer_name(struct imap *im)
         snprintf(im->about.peer, sizeof im->about.peer, "%s:%u", a->host, a->port);
 }
 
+static int secure(struct imap *im, struct stream *s, struct fault *f)
+{
+    int r = stream_start_tls(s, im->account, im->about.tls, im->about.certificate, f);
+    if (r == 0)
+        im->about.steps |= WORKER_STEP_TLS;
+    return r;
+}
+
 static int transport(struct imap *im, struct fault *f)
 {
     const struct config_account *a = im->account;
@@ -97,11 +105,12 @@ static int transport(struct imap *im, struct fault *f)
                               : stream_connect(a->host, a->port, im->connect_ms, &im->cancel, &fd, f);
     if (r < 0)
         return r;
+    im->about.steps |= WORKER_STEP_CONNECTED;
     struct stream *s = stream_new(fd, child, &im->cancel, im->idle_ms);
     if (s == NULL)
         return fault_set(f, FAULT_AGAIN, -ENOMEM, "%s: no memory", im->about.peer);
     if (a->tunnel == NULL && a->tls == CONFIG_TLS_IMPLICIT)
-        r = stream_start_tls(s, a, im->about.tls, im->about.certificate, f);
+        r = secure(im, s, f);
     im->etpan = r == 0 ? mailimap_new(0, NULL) : NULL;
     mailstream *m = im->etpan != NULL ? stream_mailstream(s) : NULL;
     if (m != NULL) {
@@ -138,6 +147,7 @@ static int greeting(struct imap *im, bool *ret_preauth, struct fault *f)
         return fault_set(f, FAULT_UNAVAILABLE, -ECONNREFUSED, "%s: the server refuses: %s", peer, im->bye);
     if (status && (r.condition == REPLY_OK || r.condition == REPLY_PREAUTH)) {
         *ret_preauth = r.condition == REPLY_PREAUTH;
+        im->about.steps |= WORKER_STEP_GREETED;
         im->etpan->imap_state = MAILIMAP_STATE_AUTHENTICATED; /* libetpan asks for no more */
         return 0;
     }
@@ -234,7 +244,7 @@ static int starttls(struct imap *im, struct fault *f)
     if (result != WORKER_DONE)
         return open_fault(im, &e, f);
     im->etpan->imap_stream->read_buffer_len = 0;
-    return stream_start_tls(im->stream, im->account, im->about.tls, im->about.certificate, f);
+    return secure(im, im->stream, f);
 }
 
 static int on_id(void *arg, const struct reply *r)
@@ -304,6 +314,8 @@ static int establish(struct imap *im, struct fault *f)
         r = capabilities(im, f);
     if (r == 0 && !preauth)
         r = imap_login(im, f);
+    if (r == 0)
+        im->about.steps |= WORKER_STEP_LOGGED_IN;
     if (r == 0 && !preauth)
         r = capabilities(im, f);
     return r == 0 ? introduce(im, f) : r;
@@ -324,7 +336,8 @@ enum worker_result imap_open(struct imap *im, struct fault *f)
     im->command_max = COMMAND_MAX;
     im->select_plain = false;
     snprintf(im->about.tls, sizeof im->about.tls, "none");
-    im->about.certificate[0] = im->about.login[0] = '\0';
+    im->about.certificate[0] = im->about.login[0] = im->about.capabilities[0] = '\0';
+    im->about.steps = 0;
     peer_name(im);
     int r =
         cancel_is_set(&im->cancel) ? fault_set(f, FAULT_AGAIN, -ECANCELED, "cancelled") : establish(im, f);

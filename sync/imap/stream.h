@@ -66,7 +66,8 @@ int stream_connect(const char *host, uint16_t port, int connect_ms, struct cance
                    struct fault *f);
 int stream_tunnel(const char *command, int *ret_fd, pid_t *ret_child, struct fault *f);
 
-/* tls.c: the handshake, with the account's idea of whom to trust. Fills the two texts for people. 0, or a
- * negative errno with f set: then nothing was sent under TLS but the handshake. */
+/* tls.c: the handshake, with the account's idea of whom to trust. Fills the two texts for people, also when
+ * it ends for a certificate that is not trusted. 0, or a negative errno with f set: then nothing was sent
+ * under TLS but the handshake. */
 int stream_start_tls(struct stream *s, const struct config_account *a, char tls[128], char certificate[512],
                      struct fault *f);

@@ -29,8 +29,9 @@
 /* What the verify callback learns. */
 struct peer {
     bool pinned;             /* the chain does not matter: the fingerprint decides */
+    X509 *certificate;       /* the server's, also when the handshake fails over it; owned */
     int verify_error;        /* the first X509_V_ERR_... */
-    char sha256[SHA256_HEX]; /* of the server's certificate, also when the handshake fails over it */
+    char sha256[SHA256_HEX]; /* of that certificate */
 };
 
 static void hex(const unsigned char *digest, unsigned n, char out[SHA256_HEX])
@@ -78,7 +79,10 @@ static int on_verify(int ok, X509_STORE_CTX *x)
 {
     SSL *ssl = X509_STORE_CTX_get_ex_data(x, SSL_get_ex_data_X509_STORE_CTX_idx());
     struct peer *p = SSL_get_app_data(ssl);
-    certificate_sha256(X509_STORE_CTX_get0_cert(x), p->sha256);
+    X509 *certificate = X509_STORE_CTX_get0_cert(x);
+    certificate_sha256(certificate, p->sha256);
+    if (p->certificate == NULL && certificate != NULL && X509_up_ref(certificate) == 1)
+        p->certificate = certificate;
     if (!ok && p->verify_error == 0)
         p->verify_error = X509_STORE_CTX_get_error(x);
     return ok || p->pinned;
@@ -299,13 +303,14 @@ int stream_start_tls(struct stream *s, const struct config_account *a, char tls[
     int r = prepare(s, a, &p, f);
     if (r == 0 && (r = shake(s)) < 0)
         r = handshake_fault(a, &p, r, f);
-    X509 *x = r == 0 ? SSL_get0_peer_certificate(s->ssl) : NULL;
-    if (r == 0 && x == NULL)
+    X509 *x = r == 0 ? SSL_get0_peer_certificate(s->ssl) : p.verify_error != 0 ? p.certificate : NULL;
+    if (x != NULL)
+        describe(s->ssl, x, tls, certificate);
+    else if (r == 0)
         r = fault_set(f, FAULT_DENIED, -EACCES, "%s: the server shows no certificate", a->host);
     if (r == 0 && p.pinned)
         r = check_pin(a, x, f);
-    if (r == 0)
-        describe(s->ssl, x, tls, certificate);
+    X509_free(p.certificate);
     if (s->ssl != NULL)
         SSL_set_app_data(s->ssl, NULL);
     if (r < 0 && s->err == 0)

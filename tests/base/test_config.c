@@ -50,7 +50,10 @@ static void the_least_has_all_defaults(void **state)
     assert_null(a->password);
     assert_null(a->mailboxes);
     assert_int_equal(a->keep_deleted_s, 30 * 86400);
-    assert_int_equal(a->poll_s, 300);
+    assert_false(a->brake.off);
+    assert_int_equal(a->brake.percent, 25);
+    assert_int_equal(a->brake.count, 100);
+    assert_int_equal(a->poll_s, 60);
     assert_true(a->idle);
     assert_int_equal(a->connections, 4);
     assert_int_equal(a->log_level, LOG_LEVEL_INFO);
@@ -81,6 +84,7 @@ static const char everything[] =
     "line_endings = crlf\n"
     "delete = trash\n"
     "keep_deleted = 12h\n"
+    "brake = 5%/3\n"
     "poll = 60\n"
     "idle = no\n"
     "connections = 2\n"
@@ -90,6 +94,7 @@ static const char everything[] =
     "[home]\n"
     "tunnel = ssh mail /usr/lib/dovecot/imap\n"
     "keep_deleted = 0\n"
+    "brake = off\n"
     "fingerprint = 00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff\n";
 
 static void everything_is_understood(void **state)
@@ -116,6 +121,7 @@ static void everything_is_understood(void **state)
     assert_int_equal(a->line_endings, CONFIG_CRLF);
     assert_int_equal(a->deletion, CONFIG_DELETE_TRASH);
     assert_int_equal(a->keep_deleted_s, 12 * 3600);
+    assert_true(!a->brake.off && a->brake.percent == 5 && a->brake.count == 3);
     assert_int_equal(a->poll_s, 60);
     assert_false(a->idle);
     assert_int_equal(a->connections, 2);
@@ -124,6 +130,7 @@ static void everything_is_understood(void **state)
     assert_null(b->host);
     assert_string_equal(b->tunnel, "ssh mail /usr/lib/dovecot/imap");
     assert_int_equal(b->keep_deleted_s, 0);
+    assert_true(b->brake.off);
     assert_string_equal(b->data_dir, "/data/mailmount/home");
     config_finish(&c);
     unsetenv("XDG_DATA_HOME");
@@ -175,6 +182,10 @@ static const struct {
     {LEAST "keep_deleted = 30\n", 4, "is not a time such as 30d"},
     {LEAST "keep_deleted = 30w\n", 4, "is not a time"},
     {LEAST "keep_deleted = d\n", 4, "is not a time"},
+    {LEAST "brake = 25\n", 4, "is not a share and a number such as 25%/100"},
+    {LEAST "brake = 101%/3\n", 4, "is not a share"},
+    {LEAST "brake = 5%/\n", 4, "is not a share"},
+    {LEAST "brake = 5%/3x\n", 4, "is not a share"},
     {LEAST "poll = 0\n", 4, "is not a number of seconds"},
     {LEAST "idle = maybe\n", 4, "is not one of: yes, no"},
     {LEAST "connections = 33\n", 4, "is not a number from 1 to 32"},

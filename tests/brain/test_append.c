@@ -61,6 +61,34 @@ static void bodies_decide_when_ids_do_not(void **state)
     expect(several, 4, BRAIN_APPEND_SEND, 0);
 }
 
+/* The server said OK, and then has no text like ours (case 63). */
+static void what_was_accepted_is_there(void **state)
+{
+    struct brain_candidate c[] = {{.uid = 10, .size = 90, .message_id = 78, .content = 5},
+                                  {.uid = 11, .size = 90, .message_id = 77, .content = 5},
+                                  {.uid = 12, .size = 90, .message_id = 77, .content = 6},
+                                  {.uid = 13, .size = 90, .message_id = 77, .content = 6, .paired = true}};
+    struct brain_append said = intent;
+    uint32_t uid = 0;
+    (void)state;
+    said.accepted = true;
+    assert_int_equal(brain_append_settle(&said, 3, c, 4, &uid), BRAIN_APPEND_THERE);
+    assert_int_equal(uid, 12);
+    c[1].content = 1234; /* our own text, where there is one, before any other */
+    assert_int_equal(brain_append_settle(&said, 3, c, 4, &uid), BRAIN_APPEND_THERE);
+    assert_int_equal(uid, 11);
+    c[1].content = c[2].content = 0; /* not known: bodies are read first */
+    assert_int_equal(brain_append_settle(&said, 3, c, 4, &uid), BRAIN_APPEND_READ);
+    assert_int_equal(brain_append_settle(&said, 3, c, 1, &uid), BRAIN_APPEND_SEND);
+
+    said.message_id = 0; /* without a Message-ID, only one that is alone in having none */
+    c[1].message_id = c[2].message_id = 0;
+    c[1].content = c[2].content = 5;
+    assert_int_equal(brain_append_settle(&said, 3, c, 3, &uid), BRAIN_APPEND_SEND);
+    assert_int_equal(brain_append_settle(&said, 3, c, 2, &uid), BRAIN_APPEND_THERE);
+    assert_int_equal(uid, 11);
+}
+
 static void case_70_meanwhile(void **state)
 {
     uint32_t uid = 0;
@@ -254,6 +282,7 @@ int main(void)
         cmocka_unit_test(nothing_there),
         cmocka_unit_test(there),
         cmocka_unit_test(bodies_decide_when_ids_do_not),
+        cmocka_unit_test(what_was_accepted_is_there),
         cmocka_unit_test(case_70_meanwhile),
         cmocka_unit_test(which_uids_are_credible),
         cmocka_unit_test(exactly_once),

@@ -246,7 +246,7 @@ static void flags_rename(void **state)
     assert_told(&told, "");
     f.flags = FLAG_SEEN;
     server_does(s, set_flags, &f);
-    assert_told(&told, "-new/n +new/n:2,S|");
+    assert_told(&told, "-new/n +cur/n:2,S|");
 
     struct message m = {.mailbox = box, .sub = SUB_CUR, .state = MESSAGE_PRESENT};
     memset(m.name, 'x', 252);

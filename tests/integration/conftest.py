@@ -169,14 +169,16 @@ def _world(request, program, workplace, server):
     def give_up():
         hung.set()
         world.kill()
-    watchdog = threading.Timer(TEST_SECONDS, give_up)
+    marker = request.node.get_closest_marker("seconds")
+    seconds = marker.args[0] if marker else TEST_SECONDS
+    watchdog = threading.Timer(seconds, give_up)
     watchdog.daemon = True
     watchdog.start()
     yield world
     watchdog.cancel()
     problems = world.tear_down()
     shutil.rmtree(folder, ignore_errors=True)
-    assert not hung.is_set(), f"took longer than {TEST_SECONDS} s"
+    assert not hung.is_set(), f"took longer than {seconds} s"
     assert not problems, problems
 
 
@@ -213,6 +215,16 @@ def mounted(world):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "xdist_group(name): tests that one worker runs, one after the other")
+    config.addinivalue_line("markers", "seconds(n): how long the test may take, instead of TEST_SECONDS")
+
+
+def pytest_terminal_summary(terminalreporter):
+    """What tests counted, as record_property("counted", text): a line each."""
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            for name, text in getattr(report, "user_properties", ()):
+                if name == "counted" and report.when == "call":
+                    terminalreporter.write_line(f"counted: {text}")
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -218,6 +218,12 @@ class Mailmount:
             os.rename(path, target)
         return target
 
+    def rewrite(self, path, octets):
+        """Another text under the same name, as mail programs save drafts."""
+        scratch = path.parents[1] / "tmp" / f"rewrite_{os.getpid()}.{time.monotonic_ns()}"
+        scratch.write_bytes(lf(octets))
+        os.rename(scratch, path)
+
     def deliver(self, octets, name="INBOX", info="", how="rename", mtime=None, sub=None, served=True):
         """Brings a message into the mailbox in one of the ways that programs have. Returns its path."""
         if served:

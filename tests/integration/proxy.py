@@ -3,6 +3,8 @@ import socket
 import threading
 import time
 
+SILENCE_S = 0.3
+
 
 class Proxy:
     """Forwards 127.0.0.1:port to target. All switches can be thrown at any time, from any thread.
@@ -16,7 +18,10 @@ class Proxy:
         self.target_port = target_port
         self.filter = None
         self.delay_s = 0.0
-        self.limit_to_client = None  # octets that still pass to clients before the wire is cut
+        self.cut_in = None        # (direction, how) of a cut that is to come, and how many octets still pass
+        self.cut_left = 0
+        self.has_cut = threading.Event()
+        self._silent = set()      # (pair, direction): nothing passes any more
         self._lock = threading.Lock()
         self._flows = threading.Event()
         self._flows.set()
@@ -70,6 +75,7 @@ class Proxy:
     def _end(self, pair):
         with self._lock:
             self._pairs.discard(pair)
+            self._silent -= {(pair, "server"), (pair, "client")}
         for s in pair:
             self._slam(s)
 
@@ -86,31 +92,52 @@ class Proxy:
                     octets = self.filter(direction, octets)
                     if octets is None:
                         break
-                octets, last = self._account(direction, octets)
-                sink.sendall(octets)
-                if last:
+                octets, how = self._account(direction, octets, pair)
+                if octets:
+                    sink.sendall(octets)
+                if how and not self._cut_this(sink, pair, how):
                     break
         except OSError:
             pass
         self._end(pair)
 
-    def _account(self, direction, octets):
-        """Counts, and cuts to what is still allowed; returns also whether this was the last that passes."""
+    def _account(self, direction, octets, pair):
+        """Counts, and cuts to what is still allowed; returns also how to cut now, or None."""
+        how = None
         with self._lock:
+            if (pair, direction) in self._silent:
+                return b"", None
+            if self.cut_in and self.cut_in[0] == direction:
+                octets = octets[:self.cut_left]
+                self.cut_left -= len(octets)
+                if self.cut_left == 0:
+                    how, self.cut_in = self.cut_in[1], None
+            if how == "silence":
+                self._silent |= {(pair, "server"), (pair, "client")}
+            elif how == "half-close":
+                self._silent.add((pair, direction))
             if direction == "server":
                 self.to_server += len(octets)
-                if len(self.sent) < 16_000_000:
-                    self.sent += octets
-                return octets, False
-            last = False
-            if self.limit_to_client is not None:
-                octets = octets[:self.limit_to_client]
-                self.limit_to_client -= len(octets)
-                last = self.limit_to_client == 0
-            self.to_client += len(octets)
-            if len(self.received) < 16_000_000:
-                self.received += octets
-            return octets, last
+                seen = self.sent
+            else:
+                self.to_client += len(octets)
+                seen = self.received
+            if len(seen) < 16_000_000:
+                seen += octets
+            return octets, how
+
+    def _cut_this(self, sink, pair, how):
+        """True: the connection is not over yet."""
+        if how == "reset":
+            self._end(pair)
+        elif how == "silence":
+            threading.Timer(SILENCE_S, self._end, (pair,)).start()
+            threading.Timer(SILENCE_S, self.has_cut.set).start()
+            return True
+        else:
+            sink.shutdown(socket.SHUT_WR)
+        self.has_cut.set()
+        return how == "half-close"
 
     def cut(self):
         """Pulls the plug: open connections break, new ones are turned away."""
@@ -121,9 +148,11 @@ class Proxy:
         for pair in pairs:
             self._end(pair)
 
-    def plug(self):
-        """Puts the plug back in."""
-        self.limit_to_client = None
+    def plug(self, *cut):
+        """Puts the plug back in; cut: as for cut_after, else none is to come."""
+        self.cut_in = None
+        if cut:
+            self.cut_after(*cut)
         self._flows.set()
         self._plugged = True
 
@@ -131,9 +160,12 @@ class Proxy:
         """Nothing is lost, nothing goes on."""
         self._flows.clear()
 
-    def cut_after(self, octets):
-        """Lets this many more octets pass to clients (all together), then breaks that connection."""
-        self.limit_to_client = octets
+    def cut_after(self, octets, direction="client", how="reset"):
+        """Lets this many more octets pass in that direction (on all connections together), then ends the connection: by a
+        "reset"; by "silence", which a reset ends after a moment; or by a "half-close", the end of that direction alone."""
+        with self._lock:
+            self.has_cut.clear()
+            self.cut_in, self.cut_left = (direction, how), octets
 
     def commands(self):
         """What clients sent, line by line."""

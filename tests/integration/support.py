@@ -29,7 +29,7 @@ def equal(get, expected, timeout=20):
     """Waits until get() == expected, and shows both when it never is."""
     def check():
         got = get()
-        assert got == expected
+        assert got == expected, f"{got} is not {expected}"
         return True
     eventually(check, timeout)
 
@@ -65,7 +65,17 @@ def letters(name):
 
 
 def read_box(directory):
-    """{token: (path, octets)} of a Maildir; a token in there twice is an error. Names may change while this looks."""
+    """{token: (path, octets)} of a Maildir; a token in there twice is an error. Names may change while this looks: then
+    it looks again."""
+    for _ in range(4):
+        try:
+            return _read_box(directory)
+        except (FileNotFoundError, AssertionError):
+            time.sleep(0.05)
+    return _read_box(directory)
+
+
+def _read_box(directory):
     result = {}
     for sub in ("cur", "new"):
         for entry in os.listdir(directory / sub):

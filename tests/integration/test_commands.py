@@ -3,7 +3,9 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
+import threading
 
 import pytest
 
@@ -206,16 +208,87 @@ def test_sync_without_a_mount_and_without_a_server(world):
     assert result.stderr.splitlines()[-1].startswith("mailmount: ")
 
 
+@pytest.mark.parametrize("wrong, status, words", [
+    ({"password": "wrong"}, 77, "login refused"), ({"ca_file": None}, 77, "certificate"), ({"port": 1}, 69, "refused")],
+    ids=["password", "certificate", "port"])
+def test_sync_of_a_mount_that_is_off_line(world, wrong, status, words):
+    """The exit status tells why: whoever has to be asked for a new password is found at once."""
+    m = world.mailmount
+    m.sync()
+    m.set(**wrong)
+    m.start()
+    result = m.run("sync", "--wait")
+    assert result.returncode == status, result.stderr
+    assert re.fullmatch(f"mailmount: test: off line: .*{words}.*\n", result.stderr)
+
+
 def test_doctor(world):
     result = world.mailmount.run("doctor")
     assert result.returncode == 0, result.stderr
     for word in ("TLS", "QRESYNC"):
         assert word in result.stdout
     assert world.server.password not in result.stdout
-    world.mailmount.set(password="wrong")
-    result = world.mailmount.run("doctor")
-    assert result.returncode == 77
-    assert "wrong" not in result.stdout.replace("wrong password", "")
+
+
+def doctor(m):
+    """Exit status, {label: text} of the good lines and the notes below "Connection", (label, text) of the last line, a bad
+    one, which is what standard error says, too."""
+    result = m.run("doctor")
+    lines = result.stdout.partition("\nConnection\n")[2].splitlines()
+    found = [re.fullmatch(r"  (\S+) (.{14}) (.*)", line).groups() for line in lines]
+    assert [mark in ("✗", "!!") for mark, _, _ in found] == [False] * (len(found) - 1) + [True], result.stdout
+    assert result.stderr == f"mailmount: {found[-1][2]}\n"
+    return result.returncode, {label.strip(): text for _, label, text in found[:-1]}, (found[-1][1].strip(), found[-1][2])
+
+
+def test_doctor_with_a_wrong_password(world):
+    """All that worked on the way there is shown, and then what did not."""
+    for tls in ({}, {"tls": "starttls", "port": world.server.plain_port}):
+        status, good, (bad, why) = doctor(world.new_mailmount(password="wrong", **tls))
+        assert status == 77
+        assert list(good) == ["address", "connected", "encryption", "certificate", "capabilities"]
+        assert re.match(r"TLSv1\.\d \w+" + (", by STARTTLS$" if tls else "$"), good["encryption"])
+        assert re.match(r"SHA256:\w{64}, until .*subject .*issuer ", good["certificate"])
+        assert "AUTH=PLAIN" in good["capabilities"]
+        assert bad == "not logged in" and "login refused" in why
+        assert "wrong" not in why.replace("wrong password", "")
+
+
+def test_doctor_with_a_certificate_that_is_not_trusted(world):
+    """It is shown, for somebody has to decide whether it is the right one."""
+    for wrong, words in (({"ca_file": None}, "is not trusted"), ({"fingerprint": "00" * 32}, "not the one of fingerprint")):
+        status, good, (bad, why) = doctor(world.new_mailmount(**wrong))
+        assert status == 77
+        assert list(good) == ["address", "connected", "encryption", "certificate"]
+        assert good["encryption"].startswith("TLSv1.")
+        assert re.match(r"SHA256:(\w{64}), until .*subject .*issuer ", good["certificate"])[1] in why
+        assert bad == "not trusted" and words in why
+
+
+def test_doctor_and_the_other_steps(world):
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def answer():
+        while True:
+            try:
+                connection, _ = listener.accept()
+                connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
+                connection.close()
+            except OSError:
+                return
+    threading.Thread(target=answer, daemon=True).start()
+    port = listener.getsockname()[1]
+    for wrong, status, steps, label in (
+            ({"host": "no-such-host.invalid"}, 69, [], "no address"),
+            ({"port": 1}, 69, ["address"], "not connected"),
+            ({"port": world.server.plain_port}, 69, ["address", "connected"], "not encrypted"),
+            ({"port": port, "tls": "starttls"}, 69, ["address", "connected"], "no IMAP"),
+            ({"port": port, "tls": "none"}, 69, ["address", "connected", "encryption"], "no IMAP"),
+            ({"password": None, "password_command": "false"}, 77,
+             ["address", "connected", "encryption", "certificate", "capabilities"], "not logged in")):
+        found, good, (bad, _) = doctor(world.new_mailmount(**wrong))
+        assert (found, list(good), bad) == (status, steps, label)
+    listener.close()
 
 
 def test_doctor_while_mounted(mounted):

@@ -4,6 +4,7 @@ import re
 import socket
 import subprocess
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -13,14 +14,16 @@ from support import eventually, mail
 USAGE, DATA, UNAVAILABLE, CREATE, IO, AGAIN, DENIED, CONFIG = 64, 65, 69, 73, 74, 75, 77, 78
 
 
-def fails(m, status, *words, arguments=None):
-    """mount must fail with this status, on one line with these words, and leave nothing mounted."""
+def fails(m, status, *words, arguments=None, others=""):
+    """mount must fail with this status, on one line with these words, and leave nothing mounted. Beside that line there
+    are those of the log, and of others: what was run for it."""
     result = m.run(*(arguments or ("mount", "-f", "test", m.root)), timeout=60)
     assert not m.is_mounted()
     assert result.returncode == status, result.stderr
-    lines = [line for line in result.stderr.splitlines() if line.startswith("mailmount: ")]
-    assert lines, f"no message: {result.stderr!r}"
-    message = lines[-1].lower()
+    lines = [line for line in result.stderr.replace(others, "", 1).splitlines() if not re.match(r"\d{4}-\d\d-\d\dT", line)]
+    assert len(lines) == 1 and lines[0].startswith("mailmount: "), f"not one message: {result.stderr!r}"
+    assert result.stdout == ""
+    message = lines[0].lower()
     for word in words:
         assert re.search(word.lower(), message), f"{word!r} is not in {message!r}"
     return message
@@ -71,6 +74,42 @@ def test_bad_option(world):
     fails(world.mailmount, USAGE, "nonsense", arguments=("mount", "-f", "-o", "nonsense=1", "test", world.mailmount.root))
 
 
+@pytest.mark.skipif(os.getuid() == 0, reason="root may mount anywhere, for everybody")
+def test_what_fusermount3_refuses(world):
+    """Its words are part of the one line, in the foreground and in the background."""
+    m = world.mailmount
+    m.sync()
+    m.root.chmod(0o555)
+    for arguments in (("mount", "-f", "test", m.root), ("mount", "test", m.root),
+                      ("mount", "-o", "auto_unmount", "test", m.root)):
+        fails(m, CREATE, "cannot be mounted on: fusermount3: .*no write access", arguments=arguments)
+
+
+def everybody_may_allow_others():
+    try:
+        return re.search(r"(?m)^\s*user_allow_other", Path("/etc/fuse.conf").read_text())
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(os.getuid() == 0 or everybody_may_allow_others(), reason="here allow_other is allowed")
+@pytest.mark.parametrize("option", ["allow_other", "allow_root"])
+def test_options_that_this_machine_does_not_allow(world, option):
+    m = world.mailmount
+    m.sync()
+    fails(m, CREATE, "user_allow_other.* /etc/fuse.conf", arguments=("mount", "-o", option, "test", m.root))
+
+
+def test_options_of_fstab(world):
+    """Words that others on such a line are meant for are no reason to fail, and nothing is said about them."""
+    m = world.mailmount
+    m.sync()
+    options = "rw,noauto,user,nofail,_netdev,nosuid,nodev,noexec,noatime,nodiratime,relatime,sync,dirsync,x-systemd.automount"
+    result = m.run("mount", "-o", options, "test", m.root)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+    m.umount()
+
+
 def test_options_override(world):
     world.witness.append("INBOX", mail("x"))
     m = world.mailmount
@@ -93,7 +132,8 @@ def test_password_command(world):
 
 
 def test_password_command_fails(world):
-    fails(world.new_mailmount(password=None, password_command="echo no such key >&2; exit 3"), DENIED, "password_command")
+    fails(world.new_mailmount(password=None, password_command="echo no such key >&2; exit 3"), DENIED, "password_command",
+          others="no such key\n")
     fails(world.new_mailmount(password=None, password_command="true"), DENIED, "password_command")
 
 

@@ -196,3 +196,23 @@ def test_reader_sees_whole_versions(draft):
         assert reader.read() == lf(OLD)
     equal(lambda: m.read()["draft"], lf(NEW))
     eventually(lambda: draft.witness.messages("INBOX")["draft"].octets == NEW)
+
+
+def test_edit_against_edit(world):
+    """Case 15: both are kept, ours is marked."""
+    world.witness.append("INBOX", OLD, ["\\Seen", "\\Draft"])
+    wire = world.new_proxy()
+    m = world.through(wire)
+    m.mount()
+    wire.cut()
+    truncate_and_write(m.path("draft"))
+    other = mail("draft", "the other client's text\r\n")
+    uid = world.witness.uid("INBOX", "draft")
+    world.witness.append("INBOX", other, ["\\Seen", "\\Draft"])
+    world.witness.expunge("INBOX", uid)
+    wire.plug()
+    m.sync()
+    got = {message.octets: message.flags for message in world.witness.fetch("INBOX").values()}
+    assert set(got) == {NEW, other}
+    assert "$SyncConflict" in got[NEW]
+    assert "$SyncConflict" not in got[other]

@@ -72,6 +72,7 @@ def test_seen_elsewhere_goes_to_cur(world):
     m = with_one(world, ())
     store(world, "+FLAGS", "\\Seen")
     eventually(lambda: m.letters("one") == "S")
+    assert m.path("one").parent.name == "cur", "what is in new is unread"
 
 
 def test_another_base_name_is_only_a_name(world):

@@ -48,6 +48,42 @@ def test_a_directory_is_no_mailbox_yet(mounted):
     eventually(lambda: "Plain" in mounted.witness.mailboxes())
 
 
+def test_a_level_becomes_a_mailbox(mounted):
+    """A level of the hierarchy that is no mailbox at the server is one as soon as somebody makes it one here."""
+    m = mounted.mailmount
+    mounted.witness.create("Level/Child")
+    eventually(lambda: (m.box("Level") / "Child" / "cur").is_dir())
+    assert not (m.box("Level") / "cur").exists()
+    for sub in ("cur", "new", "tmp"):
+        (m.box("Level") / sub).mkdir()
+    m.deliver(mail("in"), "Level", info="S", how="direct")
+    m.sync()
+    assert mounted.witness.tokens("Level") == ["in"] == m.tokens("Level")
+    assert (m.box("Level") / "Child").is_dir()
+
+
+def test_only_cur_is_made(mounted):
+    """What the server has in a mailbox shows, whatever of it was made here."""
+    m = mounted.mailmount
+    (m.box("Only") / "cur").mkdir(parents=True)
+    eventually(lambda: "Only" in mounted.witness.mailboxes())
+    mounted.witness.append("Only", mail("unread"))
+    eventually(lambda: (m.box("Only") / "new").is_dir() and m.tokens("Only") == ["unread"], timeout=25)
+
+
+def test_a_percent_sign_is_one(mounted):
+    """Case 88: names map one to one, also those that look like an escape."""
+    m = mounted.mailmount
+    for name in ("a%41b", "aAb"):
+        make(m.box(name))
+        m.deliver(mail(name.replace("%", "-")), name, info="S")
+    m.sync()
+    assert mounted.witness.tokens("a%41b") == ["a-41b"]
+    assert mounted.witness.tokens("aAb") == ["aAb"]
+    with pytest.raises(FileExistsError):
+        m.box("a%2541b").mkdir()
+
+
 def test_make_there(mounted):
     m = mounted.mailmount
     mounted.witness.create("Server/Made")
@@ -227,6 +263,23 @@ def test_not_in_the_wrong_places(mounted):
         with pytest.raises(OSError) as caught:
             path.write_text("x")
         assert caught.value.errno == errno.EPERM
+
+
+def test_rename_there(world):
+    """Case 85: nothing is downloaded again."""
+    world.witness.create("Old")
+    for number in range(25):
+        world.witness.append("Old", mail(f"n{number}", "x" * 20_000 + "\r\n"), ["\\Seen"])
+    wire = world.new_proxy()
+    m = world.through(wire)
+    m.mount()
+    inodes = {token: m.path(token, "Old").stat().st_ino for token in m.tokens("Old")}
+    wire.reset_counts()
+    world.witness.rename("Old", "New")
+    eventually(lambda: m.box("New").is_dir() and len(m.tokens("New")) == 25 and not m.box("Old").exists(), timeout=40)
+    assert {token: m.path(token, "New").stat().st_ino for token in m.tokens("New")} == inodes
+    assert wire.to_client < 100_000
+    assert not m.run("held").stdout
 
 
 def test_deleted_when_the_last_removal_had_to_wait(world):

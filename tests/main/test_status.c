@@ -47,7 +47,7 @@ static void test_a_mounted_account(void **state)
     char *text = render_text(mounted, false);
     assert_non_null(strstr(text, "work        mounted on /home/me/Mail, on line\n"));
     assert_non_null(strstr(text, "9,000 of 20,000 messages, 14.2 MB/s, 0:10 left\n"));
-    assert_non_null(strstr(text, "INBOX          20,000        12         0    11,000         0  never\n"));
+    assert_non_null(strstr(text, "INBOX          20,000        12         0    11,000         0         0  never\n"));
     assert_true(strstr(text, "INBOX  ") < strstr(text, "Sent  ")); /* in order of name */
     assert_non_null(strstr(text, "all            20,003"));
     assert_non_null(strstr(text, "refused     Sent: append: over ?[2Jquota (3 attempts)\n"));

@@ -58,11 +58,13 @@ void model_after_death(struct model *m)
 
 void model_kill(struct model *m, int pid)
 {
+    int status = 0;
     pthread_mutex_lock(&m->lock);
     kill(pid, SIGKILL);
-    waitpid(pid, NULL, 0);
+    waitpid(pid, &status, 0);
     pthread_mutex_unlock(&m->lock);
     model_after_death(m);
+    assert(WIFSIGNALED(status) ? WTERMSIG(status) == SIGKILL : WEXITSTATUS(status) == 0);
 }
 
 void *model_alloc(struct model *m, size_t size)

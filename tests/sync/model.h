@@ -64,7 +64,8 @@ void model_plan(struct model *m, const struct model_trouble *t); /* NULL: no tro
 bool model_struck(struct model *m);          /* did the trouble happen since it was planned? */
 unsigned model_operations(struct model *m);  /* so far, of all sessions */
 void model_down(struct model *m, bool down); /* refuses sessions, and breaks those that are */
-void model_kill(struct model *m, int pid);   /* SIGKILL between two operations, and waits */
+/* SIGKILL between two operations, and waits; but the child may have ended well before, not otherwise. */
+void model_kill(struct model *m, int pid);
 void model_after_death(struct model *m);
 
 /* Another client comes between: hook(arg) runs once, before the nth operation of these events begins, on the

@@ -33,7 +33,8 @@ void rig_begin(struct rig *r, const struct model_features *f)
     const char *log = getenv("RIG_LOG");
     log_to(log ? STDERR_FILENO : -1, LOG_LEVEL_DEBUG);
     *r = (struct rig){
-        .account = {.name = (char *)"test", .poll_s = 3600, .connections = 3, .keep_deleted_s = 86400}};
+        .account = {.name = (char *)"test", .poll_s = 3600, .connections = 3, .keep_deleted_s = 86400,
+                    .brake = {.percent = 25, .count = 100}}};
     assert_true(place_make(r->dir, sizeof r->dir, "mailmount-sync"));
     open_rig = r;
     snprintf(r->cache_dir, sizeof r->cache_dir, "%s/cache", r->dir);
@@ -400,7 +401,7 @@ bool rig_settles(struct rig *r, int seconds)
 
 void rig_agree(struct rig *r)
 {
-    if (!rig_settles(r, 8)) {
+    if (!rig_settles(r, 8 * RIG_PATIENCE)) {
         struct engine_status status;
         engine_get_status(r->engine, &status);
         print_error("no quiet point is reached (%s; %s; %llu rounds)\n",
@@ -421,11 +422,11 @@ void rig_assert_changes(struct rig *r, const char *expected)
 void rig_check_quiet(struct rig *r)
 {
     record_clear(&r->record);
-    assert_int_equal(engine_sync(r->engine, 5000), 0);
+    assert_int_equal(engine_sync(r->engine, 5000 * RIG_PATIENCE), 0);
     rig_assert_changes(r, "");
     assert_int_equal(record_fetched(&r->record), 0);
     record_clear(&r->record);
-    assert_int_equal(engine_sync(r->engine, 5000), 0);
+    assert_int_equal(engine_sync(r->engine, 5000 * RIG_PATIENCE), 0);
     char *all = record_text(&r->record, true);
     assert_string_equal(all, "TREE");
     free(all);

@@ -20,6 +20,14 @@
 #include "model.h"
 #include "recorder.h"
 
+/* Under the thread sanitizer all of it takes several times as long: deadlines for what must succeed are
+ * multiplied, and what repeats a story at each of its steps takes every third one. */
+#ifdef __SANITIZE_THREAD__
+enum { RIG_PATIENCE = 5, RIG_STEP = 3 };
+#else
+enum { RIG_PATIENCE = 1, RIG_STEP = 1 };
+#endif
+
 struct rig {
     char dir[160], cache_dir[180];
     struct model *model;

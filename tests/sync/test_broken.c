@@ -25,7 +25,7 @@ static bool broken_at(const struct model_features *f, const struct model_trouble
 static void break_everywhere(const struct model_features *f, struct model_trouble t)
 {
     unsigned least = t.events == MODEL_ALL ? 15 : 12;
-    for (t.nth = 1; broken_at(f, &t); t.nth++)
+    for (t.nth = 1; broken_at(f, &t); t.nth += RIG_STEP)
         ;
     if (t.nth <= least)
         fail_msg("only %u operations were broken", t.nth - 1);

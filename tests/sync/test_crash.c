@@ -12,7 +12,7 @@ static void run_engine(struct rig *r)
 {
     if (rig_try_start(r) < 0)
         _exit(1);
-    _exit(rig_settles(r, 20) ? 0 : 2);
+    _exit(rig_settles(r, 20 * RIG_PATIENCE) ? 0 : 2);
 }
 
 static int status_of(pid_t pid)
@@ -58,7 +58,7 @@ static bool dies_at(const struct model_features *f, const struct model_trouble *
 static void die_everywhere(const struct model_features *f, struct model_trouble t)
 {
     t.blow = MODEL_DIES;
-    for (t.nth = 1; dies_at(f, &t); t.nth++)
+    for (t.nth = 1; dies_at(f, &t); t.nth += RIG_STEP)
         ;
     if (t.nth <= 10)
         fail_msg("only %u deaths", t.nth - 1);
@@ -123,7 +123,7 @@ static void at_any_moment(void **state)
             pid_t pid = fork();
             if (pid == 0)
                 run_engine(&r);
-            long us = (long)(i * 2 + k * 7) * 700;
+            long us = (long)(i * 2 + k * 7) * 700 * RIG_PATIENCE;
             nanosleep(&(struct timespec){.tv_nsec = us * 1000}, NULL);
             model_kill(r.model, pid);
         }

@@ -13,11 +13,13 @@ static void no_server_no_agreement(void **state)
     engine_get_status(r->engine, &status);
     assert_false(status.online);
     assert_true(strlen(status.problem) > 0);
+    assert_int_equal(status.problem_exit, FAULT_UNAVAILABLE);
     model_down(r->model, false);
     rig_agree(r);
     engine_get_status(r->engine, &status);
     assert_true(status.online);
     assert_string_equal(status.problem, "");
+    assert_int_equal(status.problem_exit, FAULT_OK);
     assert_true(status.last_sync_s > 0);
     assert_string_equal(status.session.peer, "model");
 }

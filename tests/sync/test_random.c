@@ -245,8 +245,8 @@ static void live(uint64_t seed, const struct model_features *f)
             act_there(&w);
         rig_settles(&w.r, 1);
         model_plan(w.r.model, NULL);
-        rig_settles(&w.r, 8);
-        rig_settles(&w.r, 8);
+        rig_settles(&w.r, 8 * RIG_PATIENCE);
+        rig_settles(&w.r, 8 * RIG_PATIENCE);
         check(&w, seed);
     }
     rig_end(&w.r);

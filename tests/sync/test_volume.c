@@ -17,7 +17,7 @@ static void first_sync_of_five_thousand(void **state)
     fill(r, MANY);
     int64_t start = clock_boot_ms();
     rig_start(r);
-    assert_true(rig_settles(r, 20));
+    assert_true(rig_settles(r, 20 * RIG_PATIENCE));
     print_message("%d messages in %lld ms, %u fetches\n", MANY, (long long)(clock_boot_ms() - start),
                   record_count(&r->record, RECORD_FETCH));
     rig_check(r);
@@ -25,6 +25,25 @@ static void first_sync_of_five_thousand(void **state)
     assert_true(record_count(&r->record, RECORD_FETCH) < 60);
     assert_true(record_count(&r->record, RECORD_SCAN) < 10);
     rig_check_quiet(r);
+}
+
+/* Sessions that take each other's leavings: whatever one has brought, no other one brings again. */
+static void no_body_comes_twice(void **state)
+{
+    enum { BOXES = 40, EACH = 50 };
+    struct rig *r = *state;
+    char box[BOXES][16];
+    r->account.connections = 8;
+    for (unsigned i = 0; i < BOXES; i++) {
+        snprintf(box[i], sizeof box[i], "Box%u", i);
+        model_create(r->model, box[i]);
+        for (unsigned k = 1; k <= EACH; k++)
+            model_append(r->model, box[i], mail_wire(i * EACH + k), 0, 1500000000 + k);
+    }
+    rig_start(r);
+    assert_true(rig_settles(r, 20 * RIG_PATIENCE));
+    rig_check(r);
+    assert_int_equal(record_fetched(&r->record), BOXES * EACH);
 }
 
 struct rows {
@@ -61,7 +80,7 @@ static void ten_thousand_flag_changes(void **state)
     static struct rows rows;
     fill(r, 10000);
     rig_start(r);
-    assert_true(rig_settles(r, 25));
+    assert_true(rig_settles(r, 25 * RIG_PATIENCE));
     int64_t inbox = file_box(r, "INBOX");
     rows.n = 0;
     for (int sub = SUB_NEW; sub <= SUB_CUR; sub++)
@@ -69,7 +88,7 @@ static void ten_thousand_flag_changes(void **state)
     assert_int_equal(rows.n, 10000);
     record_clear(&r->record);
     assert_int_equal(cache_write(r->cache, CACHE_FROM_FILES, CACHE_NOW, flag_all, &rows), 0);
-    assert_true(rig_settles(r, 15));
+    assert_true(rig_settles(r, 15 * RIG_PATIENCE));
     rig_check(r);
     assert_true(record_count(&r->record, RECORD_APPLY) <= 10);
 }
@@ -80,11 +99,11 @@ static void five_thousand_flag_changes_there(void **state)
     struct rig *r = *state;
     fill(r, MANY);
     rig_start(r);
-    assert_true(rig_settles(r, 20));
+    assert_true(rig_settles(r, 20 * RIG_PATIENCE));
     record_clear(&r->record);
     for (uint32_t uid = 1; uid <= MANY; uid++)
         model_store(r->model, "INBOX", uid, FLAG_FLAGGED, FLAG_SEEN);
-    assert_true(rig_settles(r, 10));
+    assert_true(rig_settles(r, 10 * RIG_PATIENCE));
     rig_check(r);
     rig_assert_changes(r, "");
     assert_int_equal(record_fetched(&r->record), 0);
@@ -131,6 +150,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest first[] = {
         cmocka_unit_test_setup_teardown(the_order_keeps_mail_safe, rig_setup_stopped, rig_teardown),
         cmocka_unit_test_setup_teardown(first_sync_of_five_thousand, rig_setup_stopped, rig_teardown),
+        cmocka_unit_test_setup_teardown(no_body_comes_twice, rig_setup_stopped, rig_teardown),
     };
     const struct CMUnitTest flags[] = {
         cmocka_unit_test_setup_teardown(ten_thousand_flag_changes, rig_setup_stopped, rig_teardown),
