@@ -1,8 +1,8 @@
 """The stories that crash tests play: each ends with a clean end of the mount, if it gets that far."""
 import os
 
-from crashlab import start
-from ledger import absent, served
+from crashlab import start, unmount
+from ledger import absent, each, served
 from support import eventually, mail
 
 FILED = "2024/Filed"
@@ -27,7 +27,7 @@ def furnish(account):
         ledger.know({"/" + box: True})
     ledger.know({"/INBOX": True})
     for token, box, flags in (
-            [(f"s{n}", "INBOX", "S") for n in range(10)] + [("n0", "INBOX", ""), ("n1", "INBOX", "")] +
+            [(f"s{n}", "INBOX", "S") for n in range(10)] + [(f"c{n}", "INBOX", "S") for n in range(6)] + [("n0", "INBOX", ""), ("n1", "INBOX", "")] +
             [("a0", "Archive", "S"), ("a1", "Archive", "S"), ("p0", "Project", "S"), ("o0", "Old", "S"),
              ("f0", FILED, "FS")]):
         names = {"S": "\\Seen", "F": "\\Flagged"}
@@ -44,7 +44,7 @@ def furnish_nothing(account):
 def recover(account):
     start(account)
     account.mailmount.sync()
-    account.mailmount.umount()
+    unmount(account)
 
 
 # ---- file operations ----
@@ -112,9 +112,32 @@ class Hands:
         new = self.scratch(token, box, version, "cur", f"sed{token:A<6.6}")
         self.ledger.act({token: at(token, (box, "S"), version=version)}, lambda: os.rename(new, path))
 
+    def rewrite(self, token, box, version=1):
+        """As an editor does that truncates the file and writes it anew."""
+        path = self.path(token, box)
+        octets = served(body(token, version))
+
+        def write():
+            with open(path, "wb", buffering=0) as out:
+                out.write(octets[:100])
+                out.write(octets[100:])
+        self.ledger.act({token: at(token, (box, "S"), version=version)}, write, durable=True)
+
     def remove(self, token, box):
         path = self.path(token, box)
         self.ledger.act({token: absent(token)}, lambda: os.unlink(path))
+
+    def clash(self, token, states, call):
+        """What is done to a message that may be elsewhere, or nowhere, already: then it is not done."""
+        def attempt():
+            try:
+                call(self.m.path(token))
+            except (FileNotFoundError, AssertionError):
+                pass
+        before = self.ledger.now(token)
+        self.ledger.act({token: states}, attempt)
+        if before not in each(states):
+            self.ledger.history[token][-1][1] = [before, *each(states)]
 
     def make_box(self, box):
         os.mkdir(self.m.box(box))
@@ -166,7 +189,7 @@ def first_day(account):
     hands.deliver("e0", "INBOX")
     hands.deliver("e1", "INBOX", "S", how="link")
     sync(account)
-    account.mailmount.umount()
+    unmount(account)
 
 
 # ---- a day's work ----
@@ -180,8 +203,9 @@ def work(account):
     hands.sync_disk()
     sync(account)
     afternoon(account, hands)
+    conflicts(account, hands)
     sync(account)
-    account.mailmount.umount()
+    unmount(account)
 
 
 def morning(hands):
@@ -191,6 +215,7 @@ def morning(hands):
     hands.move("s1", "INBOX", "Archive")
     hands.copy("s2", "INBOX", FILED)
     hands.edit("s3", "INBOX")
+    hands.rewrite("c5", "INBOX")
     hands.remove("s4", "INBOX")
     hands.make_box("Made")
     hands.deliver("d2", "Made", "S")
@@ -205,12 +230,18 @@ def mail_comes(account):
     there(account, {"r1": at("r1", ("Archive", "S"))}, lambda: w.append("Archive", body("r1"), ["\\Seen"]))
 
 
+def uids(witness, mailbox):
+    """Of what is there once: while an edit is under way, its mail is there twice."""
+    return {message.token: message.uid for message in witness.fetch(mailbox).values()}
+
+
 def afternoon(account, hands):
     w = account.witness
+    uid = uids(w, "INBOX")
     there(account, {"s5": at("s5", ("INBOX", "FS"))},
-          lambda: w.store("INBOX", w.uid("INBOX", "s5"), "+FLAGS", "\\Flagged"))
+          lambda: w.store("INBOX", uid["s5"], "+FLAGS", "\\Flagged"))
     there(account, {"a0": at("a0", (FILED, "S"))}, lambda: w.move("Archive", w.uid("Archive", "a0"), FILED))
-    there(account, {"s6": absent("s6")}, lambda: w.expunge("INBOX", w.uid("INBOX", "s6")))
+    there(account, {"s6": absent("s6")}, lambda: w.expunge("INBOX", uid["s6"]))
     hands.move("d1", "Archive", "INBOX")
     hands.move("d2", "Made", "Archive", "FS")
     hands.edit("s7", "INBOX")
@@ -219,3 +250,26 @@ def afternoon(account, hands):
     hands.remove("d3", "INBOX")
     hands.copy("s8", "INBOX", "Made")
     hands.move("s9", "INBOX", "Made")
+
+
+def conflicts(account, hands):
+    """Both masters at the same message: there first, and here before that can be known."""
+    w = account.witness
+    for token in ("c0", "c1", "c2", "c3", "c4"):
+        hands.path(token)
+    uid = uids(w, "INBOX")
+    there(account, {"c0": at("c0", ("Archive", "S"))}, lambda: w.move("INBOX", uid["c0"], "Archive"))
+    hands.clash("c0", [at("c0", ("Archive", "S")), at("c0", ("Made", "S"))], lambda path: path.rename(
+        hands.m.box("Made") / "cur" / path.name))
+    there(account, {"c1": at("c1", ("INBOX", "FS"))}, lambda: w.store("INBOX", uid["c1"], "+FLAGS", "\\Flagged"))
+    hands.clash("c1", at("c1", ("INBOX", "FRS")), lambda path: path.rename(
+        path.parent / (path.name.partition(":2,")[0] + (":2,FRS" if "F" in path.name.partition(":2,")[2] else ":2,RS"))))
+    there(account, {"c2": absent("c2")}, lambda: w.expunge("INBOX", uid["c2"]))
+    # Another client marks a message \\Deleted, then expunges it: the edit may have seen the mark.
+    hands.clash("c2", [absent("c2"), at("c2", ("INBOX", "S"), version=1), at("c2", ("INBOX", "ST"), version=1)], lambda path: path.write_bytes(
+        served(body("c2", 1))))
+    there(account, {"c3": at("c3", ("INBOX", "FS"))}, lambda: w.store("INBOX", uid["c3"], "+FLAGS", "\\Flagged"))
+    hands.clash("c3", [absent("c3"), at("c3", ("INBOX", "FS"))], lambda path: path.unlink())
+    there(account, {"c4": at("c4", (FILED, "S"))}, lambda: w.move("INBOX", uid["c4"], FILED))
+    hands.clash("c4", [at("c4", (FILED, "S")), at("c4", (FILED, "FS"))], lambda path: path.rename(
+        path.parent / (path.name.partition(":2,")[0] + ":2,FS")))

@@ -10,7 +10,7 @@ SCRATCH = re.compile("sed.{6}")
 
 class Ledger:
     """A state is where a message's copies are: a frozenset of (mailbox, letters, octets as served); empty when there is
-    none. A mailbox has the key "/name", and True or False.
+    none. A mailbox has the key "/name", and True or False. A list is of states that are all right, where two masters met.
 
     What was acknowledged must be so. What was under way may be either way. When the power fails, what was acknowledged
     in the last moments without having been asked to be durable may be as before."""
@@ -44,15 +44,19 @@ class Ledger:
             entries[-1][2] = True
 
     def allowed(self, key, lost_since_ns=None):
-        states = [self.under_way[key]] if key in self.under_way else []
+        states = each(self.under_way[key]) if key in self.under_way else []
         for when, state, durable in reversed(self.history.get(key, [[0, absent(key), True]])):
-            states.append(state)
+            states += each(state)
             if durable or lost_since_ns is None or when < lost_since_ns:
                 return states
         return states
 
     def keys(self):
         return set(self.history) | set(self.under_way)
+
+
+def each(state):
+    return list(state) if isinstance(state, list) else [state]
 
 
 def absent(key):
