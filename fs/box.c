@@ -212,11 +212,11 @@ static int hide_sub(cache_tx *tx, enum config_layout layout, int64_t dir, struct
 
 static int check_removable(cache_rd *rd, const struct mailbox *m)
 {
-    if (is_inbox(m))
-        return -EBUSY;
     bool filled =
         mailbox_children(rd, m->id) || message_any(rd, m->id, true) || message_any(rd, m->id, false);
-    return filled ? -ENOTEMPTY : 0;
+    if (filled)
+        return -ENOTEMPTY;
+    return is_inbox(m) ? -EBUSY : 0;
 }
 
 /* What the server has is removed there first; a row with removed mail in it stays for as long as that can be

@@ -168,6 +168,7 @@ void engine_get_status(struct engine *e, struct engine_status *ret)
         ret->retry_s = (e->retry_at_ms - clock_boot_ms() + 999) / 1000;
     if (e->pause_until_ms > clock_boot_ms()) {
         snprintf(ret->problem, sizeof ret->problem, "the server asks for a pause");
+        ret->problem_exit = FAULT_UNAVAILABLE;
         ret->retry_s = (e->pause_until_ms - clock_boot_ms() + 999) / 1000;
     }
     pthread_mutex_unlock(&e->lock);

@@ -34,7 +34,7 @@ struct engine_status {
     bool syncing;
     char doing[128];   /* "INBOX: fetching", no mail content */
     char problem[512]; /* the last connection problem, or that the server asks for a pause; "" when on line */
-    enum fault_exit problem_exit; /* what a command ends with for it, FAULT_OK when on line */
+    enum fault_exit problem_exit; /* what a command ends with for it, FAULT_OK when there is none */
     int64_t retry_s;              /* seconds to the next attempt, when there is a problem */
     uint64_t bodies_left, bytes_left, bodies_done, bytes_done; /* of the downloads under way */
     double bytes_per_s;

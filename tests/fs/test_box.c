@@ -156,6 +156,11 @@ static void test_rmdir(void **state)
     struct mailbox m = server_box(s, 0, "Old", "Old");
     make_dir(s, m.id, "child");
     assert_int_equal(remove_dir(s, 0, "INBOX"), -EBUSY);
+    struct message mail = make_message(s, box(s, 0, "INBOX").id, SUB_CUR, "x:2,", MESSAGE_PRESENT);
+    assert_int_equal(remove_dir(s, 0, "INBOX"), -ENOTEMPTY);
+    mail.state = MESSAGE_GONE;
+    server_does(s, put_message, &mail);
+    assert_int_equal(remove_dir(s, 0, "INBOX"), -EBUSY);
     assert_int_equal(remove_dir(s, 0, "Old"), -ENOTEMPTY);
     assert_int_equal(remove_dir(s, m.id, "child"), 0);
     assert_int_equal(mailbox_find(cache_reader(s->c), m.id, "child", &m), -ENOENT);
