@@ -77,11 +77,12 @@ int message_each_unsettled(cache_rd *rd, int (*each)(void *arg, const struct mes
  * waits for it. */
 bool message_append_waits(cache_rd *rd, int64_t message_id, int64_t other_than)
 {
-    static const char sql[] = "SELECT EXISTS (SELECT 1 FROM message WHERE dirty = 1 AND state IN (1, 2) AND "
-                              "sub IN (1, 2) AND scratch = 0"
-                              " AND size > 0 AND id <> ?1 AND (?2 = 0 OR message_id = ?2 OR hash IS NULL)"
-                              " AND NOT EXISTS (SELECT 1 FROM held_message WHERE held_message.message = message.id)"
-                              " AND NOT EXISTS (SELECT 1 FROM base WHERE base.message = message.id))";
+    static const char sql[] =
+        "SELECT EXISTS (SELECT 1 FROM message WHERE dirty = 1 AND state IN (1, 2) AND "
+        "sub IN (1, 2) AND scratch = 0"
+        " AND size > 0 AND id <> ?1 AND (?2 = 0 OR message_id = ?2 OR hash IS NULL)"
+        " AND NOT EXISTS (SELECT 1 FROM held_message WHERE held_message.message = message.id)"
+        " AND NOT EXISTS (SELECT 1 FROM base WHERE base.message = message.id))";
     CLEANUP(statement_end) struct statement *s = statement_begin(rd, sql);
     put_int(s, other_than);
     put_int(s, message_id);

@@ -132,7 +132,7 @@ static const char *const step[] = {
     "CREATE TABLE held ("
     " id INTEGER PRIMARY KEY AUTOINCREMENT,"
     " mailbox INTEGER NOT NULL REFERENCES mailbox (id) ON DELETE CASCADE,"
-    " side INTEGER NOT NULL," /* where the removal would be carried out: 0 here, 1 on the server */
+    " side INTEGER NOT NULL,"  /* where the removal would be carried out: 0 here, 1 on the server */
     " whole INTEGER NOT NULL," /* the mailbox itself, and not some of its messages */
     " state INTEGER NOT NULL,"
     " at_s INTEGER NOT NULL) STRICT;"
@@ -144,6 +144,10 @@ static const char *const step[] = {
 
     /* 2 -> 3: what the server said of an announced operation (case 63) */
     "ALTER TABLE pending ADD COLUMN accepted INTEGER NOT NULL DEFAULT 0;",
+
+    /* 3 -> 4: whose copy on the server has left, and may turn up elsewhere (cases 11, 42, 44) */
+    "CREATE TABLE orphan ("
+    " message INTEGER PRIMARY KEY NOT NULL REFERENCES message (id) ON DELETE CASCADE) STRICT, WITHOUT ROWID;",
 };
 _Static_assert(sizeof step / sizeof step[0] == SCHEMA_VERSION, "a step for each version");
 

@@ -13,7 +13,7 @@
  * If the row had been moved here too, meanwhile, the server's place wins (case 44), and the same place is no
  * conflict (case 45). Such a row, and one that was flagged here (case 11), then waits to be appended as a
  * copy does that a person made; a person's copy stays where it was put. So the rows that lost their address
- * are remembered until all mailboxes were looked at.
+ * are remembered until all mailboxes were looked at (cache/orphan.h).
  *
  * A message that waits to be appended may have come into its mailbox from elsewhere, as a server's own copy
  * of what a program filed (case 22): when the content is the same, octet for octet, it is that one.
@@ -24,10 +24,10 @@
 #include <errno.h>
 #include <string.h>
 #include "log.h"
+#include "orphan.h"
 #include "private.h"
 
 struct look {
-    const struct engine *e;
     cache_rd *rd;
     const struct message *like; /* the row that a partner is looked for, or what is known of an arrival */
     struct message found;
@@ -54,18 +54,12 @@ static int take_if(struct look *l, const struct message *m, bool fits)
     return ++l->n > 1; /* two are no sign */
 }
 
-static bool is_orphan(const struct engine *e, int64_t id)
+int follow_orphan(struct engine *e, cache_tx *tx, const struct message *m)
 {
-    for (size_t i = 0; i < e->orphans; i++)
-        if (e->orphan[i] == id)
-            return true;
-    return false;
-}
-
-void follow_orphan(struct engine *e, const struct message *m)
-{
-    if (m->state == MESSAGE_PRESENT && e->orphans < sizeof e->orphan / sizeof *e->orphan)
-        e->orphan[e->orphans++] = m->id;
+    if (m->state != MESSAGE_PRESENT)
+        return 0;
+    e->saw_orphans = true;
+    return orphan_put(tx, m->id);
 }
 
 /* Was this row's message removed from another place? */
@@ -74,18 +68,17 @@ static int is_departed(void *arg, const struct message *m)
     struct look *l = arg;
     bool gone = m->state == MESSAGE_GONE && !m->dirty && !m->after;
     bool shown = m->state == MESSAGE_PRESENT && cache_worker_is_mail(m);
-    bool orphan = shown && (is_orphan(l->e, m->id) || brake_holds(l->rd, m->id));
+    bool orphan = shown && (orphan_has(l->rd, m->id) || brake_holds(l->rd, m->id));
     bool departed = (gone || orphan) && !has_address(l->rd, m->id);
     /* And so is what was in a mailbox that is missing: where it was is no address any more. */
     departed = departed || (shown && brake_holds_mailbox(l->rd, m->mailbox));
     return take_if(l, m, m->has_hash && departed && alike(m, l->like));
 }
 
-int follow_arrival(struct engine *e, cache_tx *tx, int64_t mailbox, const struct cache_worker_news *news,
-                   struct message *ret)
+int follow_arrival(cache_tx *tx, int64_t mailbox, const struct cache_worker_news *news, struct message *ret)
 {
     struct message like = {.wire_size = news->size, .date_s = news->date_s};
-    struct look l = {.e = e, .rd = cache_tx_rd(tx), .like = &like};
+    struct look l = {.rd = cache_tx_rd(tx), .like = &like};
 
     if (!news->message_id)
         return 0;

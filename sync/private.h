@@ -54,10 +54,9 @@ struct engine {
     char delimiter;
     int64_t quota_at_ms; /* when the quota may be asked for again, CLOCK_BOOTTIME */
     bool saw_removals;   /* by a scan of this round */
+    bool saw_orphans;    /* likewise: rows that stay, and may have to be found elsewhere (cache/orphan.h) */
     struct brake_window *window;
     size_t windows;
-    int64_t orphan[256]; /* rows whose addresses went since all mailboxes were last looked at */
-    size_t orphans;
 
     pthread_mutex_t lock;  /* a leaf; protects what follows */
     pthread_cond_t wake;   /* the engine thread waits here */
@@ -135,10 +134,10 @@ enum worker_result repair_mailbox(struct engine *e, struct mailbox *box, bool un
 
 /* follow.c: case 43 and its kin. 1: the row was found, 0: there is none, -errno. */
 struct cache_worker_news;
-int follow_arrival(struct engine *e, cache_tx *tx, int64_t mailbox, const struct cache_worker_news *news,
+int follow_arrival(cache_tx *tx, int64_t mailbox, const struct cache_worker_news *news,
                    struct message *ret);
 /* The address of a row is gone on the server, and the row is not (moved or flagged here). */
-void follow_orphan(struct engine *e, const struct message *m);
+int follow_orphan(struct engine *e, cache_tx *tx, const struct message *m);
 int follow_departure(cache_tx *tx, struct message *m, const struct base_state *base);
 /* Is a row that waits to be appended, or may it be, one that came from the server meanwhile? Then it is not
  * sent. */

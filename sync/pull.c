@@ -119,7 +119,7 @@ static int look_up(cache_tx *tx, const struct pull *p, const struct change *c, s
     else if (r == -ENOENT) {
         struct base_state source = {.mailbox = p->box.id, .uid = c->uid};
         row->skip = !c->present || pending_each(rd, 0, is_source, &source) > 0;
-        r = row->skip ? 0 : follow_arrival(p->e, tx, p->box.id, &c->news, &row->m);
+        r = row->skip ? 0 : follow_arrival(tx, p->box.id, &c->news, &row->m);
         return r < 0 ? r : 0;
     }
     return r == -ENOENT ? 0 : r;
@@ -175,8 +175,9 @@ static int settle_row(cache_tx *tx, struct pull *p, const struct change *c, stru
     if (!row->m.id)
         return 0;
     if (!c->present) {
-        follow_orphan(p->e, &row->m);
-        int r = cache_worker_agree(tx, row->m.id, NULL);
+        int r = follow_orphan(p->e, tx, &row->m);
+        if (r == 0)
+            r = cache_worker_agree(tx, row->m.id, NULL);
         if (r == 0)
             r = bury_text(tx, &row->m);
         return r == 0 && row->held ? held_add(tx, p->box.id, HELD_HERE, HELD_WATCHED, row->m.id) : r;

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "log.h"
+#include "orphan.h"
 #include "private.h"
 
 #define PUSH_BATCH 5000
@@ -207,7 +208,8 @@ static bool take(struct push *p, int64_t id, struct item *it)
     if (!it->box->on_server || !it->box->uidvalidity)
         return false;
     if (!it->has_base)
-        return is_quiet(p, &it->m, ENGINE_QUIET_MS) && !follow_twin(p->e, &it->m) &&
+        return !orphan_has(p->rd, it->m.id) && is_quiet(p, &it->m, ENGINE_QUIET_MS) &&
+               !follow_twin(p->e, &it->m) &&
                (!follow_conflict(p->e, &it->m) || message_get(p->rd, id, &it->m) == 0);
     return it->base.mailbox == it->m.mailbox || is_quiet(p, &it->m, ENGINE_MOVE_QUIET_MS);
 }

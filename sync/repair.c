@@ -170,7 +170,7 @@ static int put_fresh(cache_tx *tx, struct repair *p, const struct worker_message
 {
     struct message m = {0};
     struct cache_worker_news news = {s->flags, s->date_s, s->zone_min, s->size, s->message_id};
-    int r = follow_arrival(p->e, tx, p->box.id, &news, &m);
+    int r = follow_arrival(tx, p->box.id, &news, &m);
     if (r == 0)
         r = cache_worker_apply(tx, &(struct brain_op){.verb = BRAIN_COPY, .add = s->flags}, &m, &news,
                                p->box.id);
@@ -192,8 +192,8 @@ static int put_alone(cache_tx *tx, struct repair *p, size_t i)
     /* What was filed elsewhere here is sent there (case 42); what only had other flags is not worth a second
      * copy. */
     bool moved = m.mailbox != p->box.id;
-    if (p->had_base[i] && moved)
-        follow_orphan(p->e, &m);
+    if (p->had_base[i] && moved && (r = follow_orphan(p->e, tx, &m)) < 0)
+        return r;
     bool removed = m.state == MESSAGE_WANTED || (!p->union_only && m.state == MESSAGE_PRESENT && !moved);
     if (p->had_base[i] && removed) {
         r = cache_worker_apply(tx, &(struct brain_op){.verb = BRAIN_REMOVE}, &m, NULL, p->box.id);

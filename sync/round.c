@@ -11,7 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include "log.h"
+#include "orphan.h"
 #include "private.h"
+
+#define LOOKS_MAX 4
 
 /* ---- settling ---- */
 
@@ -190,14 +193,36 @@ static enum worker_result add_inbox(struct engine *e, struct list *scan)
     return add_to(scan, inbox.id) < 0 ? WORKER_LOCAL : WORKER_DONE;
 }
 
+static int forget_orphans(cache_tx *tx, void *arg)
+{
+    (void)arg;
+    return orphan_forget_all(tx);
+}
+
+/* All mailboxes were looked at since the last orphan was seen: what was not found in one of them is nowhere.
+ * A round that broke off leaves that open, also to the next process. */
+static enum worker_result give_up_orphans(struct engine *e)
+{
+    if (!orphan_any(cache_reader(e->cache)))
+        return WORKER_DONE;
+    return cache_write(e->cache, CACHE_FROM_SERVER, CACHE_SOON, forget_orphans, NULL) < 0 ? WORKER_LOCAL
+                                                                                          : WORKER_DONE;
+}
+
+static bool looks_again(const struct engine *e, bool tree)
+{
+    return e->saw_orphans || (e->saw_removals && !tree);
+}
+
 /* What the server has to tell. Mail that left the inbox may have been filed: the other mailboxes are looked
- * at then, too. */
+ * at then, too. And what became an orphan in a scan may have arrived elsewhere after the list was made that
+ * said which mailboxes to scan. */
 static enum worker_result look_there(struct engine *e, unsigned hints, struct list *scan, bool *ret_complete)
 {
     bool tree = hints & (HINT_FULL | HINT_BOXES);
     enum worker_result r = WORKER_DONE;
 
-    e->saw_removals = false;
+    e->saw_removals = e->saw_orphans = false;
     if (hints & HINT_FULL)
         r = append_settle_all(e); /* what could not be settled when the session began */
     if (tree && r == WORKER_DONE)
@@ -206,17 +231,18 @@ static enum worker_result look_there(struct engine *e, unsigned hints, struct li
         r = add_inbox(e, scan);
     if (r == WORKER_DONE)
         r = scan_all(e, scan, ret_complete);
-    if (r == WORKER_DONE && e->saw_removals && !tree) {
+    for (int pass = 0; pass < LOOKS_MAX && r == WORKER_DONE && looks_again(e, tree); pass++) {
         bool complete;
+        e->saw_removals = e->saw_orphans = false;
+        tree = true;
         r = merge_tree(e, scan);
         if (r == WORKER_DONE)
             r = scan_all(e, scan, &complete);
     }
-    /* All mailboxes were looked at: what was not found in one of them is nowhere. A round that broke off
-     * leaves that open. */
+    if (r == WORKER_DONE && tree && !e->saw_orphans)
+        r = give_up_orphans(e);
     if (r != WORKER_DONE)
         return r;
-    e->orphans = 0;
     return brake_review(e) < 0 ? WORKER_LOCAL : WORKER_DONE;
 }
 
@@ -241,6 +267,8 @@ enum worker_result round_run(struct engine *e, unsigned hints)
         wake_fetchers(e);
     if (r == WORKER_DONE)
         r = fetch_alone(e);
+    if (e->saw_orphans)
+        engine_hint(e, HINT_FULL); /* they wait for another look at all mailboxes */
     free(scan.id);
     return r;
 }

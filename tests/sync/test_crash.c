@@ -131,6 +131,49 @@ static void at_any_moment(void **state)
     }
 }
 
+/* Cases 11, 43 and 44: the next process finds where went what this one saw leave. */
+static bool dies_among_moves(unsigned nth)
+{
+    static struct rig r;
+    rig_begin(&r, &model_full);
+    model_create(r.model, "Other");
+    model_create(r.model, "Archive");
+    for (unsigned i = 1; i <= 2; i++)
+        model_append(r.model, "INBOX", mail_wire(i), 0, 1600000000 + i);
+    rig_start(&r);
+    rig_agree(&r);
+    rig_stop(&r);
+    rig_open(&r);
+    for (unsigned i = 1; i <= 2; i++)
+        model_move(r.model, "INBOX", i, "Other");
+    file_move(&r, file_find(&r, "INBOX", mail_file(1)), "Archive");
+    file_flag(&r, file_find(&r, "INBOX", mail_file(2)), FLAG_FLAGGED, 0);
+    rig_stop(&r);
+    model_plan(r.model, &(struct model_trouble){.events = MODEL_ALL, .nth = nth, .blow = MODEL_DIES});
+    pid_t pid = fork();
+    if (pid == 0)
+        run_engine(&r);
+    int status = status_of(pid);
+    model_after_death(r.model);
+    rig_start(&r);
+    rig_agree(&r);
+    for (unsigned i = 1; i <= 2; i++)
+        if (rig_copies(&r, NULL, mail_wire(i)) != 1)
+            fail_msg("after a death at operation %u, message %u is there %u times", nth, i,
+                     rig_copies(&r, NULL, mail_wire(i)));
+    rig_end(&r);
+    return status == MODEL_DEATH;
+}
+
+static void moved_on_both_sides(void **state)
+{
+    unsigned nth = 1;
+    (void)state;
+    while (dies_among_moves(nth))
+        nth += RIG_STEP;
+    assert_true(nth > 5);
+}
+
 /* One part, by its number, or all. */
 int main(int argc, char **argv)
 {
@@ -145,6 +188,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(after_the_effect_without_uidplus_and_move, rig_end_open),
     };
     const struct CMUnitTest often[] = {
+        cmocka_unit_test_teardown(moved_on_both_sides, rig_end_open),
         cmocka_unit_test_teardown(again_and_again, rig_end_open),
         cmocka_unit_test_teardown(at_any_moment, rig_end_open),
     };
