@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""Adds up test results for tools/check: count_results.py FILE... prints "PASSED FAILED".
+"""Adds up test results for tools/check: count_results.py FILE... prints "PASSED FAILED SKIPPED", and then a line
+"NAME: REASON" for each test that was skipped.
 
 Understands meson's testlog.json, where an executable of cmocka counts with each of its tests, and JUnit XML as pytest
 writes it. A file that is not there or cannot be read means that the run died before it had results: one failure.
@@ -13,52 +14,66 @@ import xml.etree.ElementTree as ElementTree
 GOOD = {"OK", "EXPECTEDFAIL"}
 CMOCKA_PASSED = re.compile(r"\[  PASSED  \] (\d+) test\(s\)")
 CMOCKA_FAILED = re.compile(r"\[  FAILED  \] .*?(\d+) test\(s\), listed below")
+CMOCKA_SKIPPED = re.compile(r"\[ RUN      \] (\S+)\n(?:(?!\[)(.*)\n)*\[  SKIPPED \] \1\n")  # and the line before, a reason
+NO_REASON = "its source says why"
 
 
-def count_meson_test(test):
-    if test["result"] == "SKIP":
-        return 0, 0
-    output = (test.get("stdout") or "") + (test.get("stderr") or "")
-    passed = sum(map(int, CMOCKA_PASSED.findall(output)))
-    failed = sum(map(int, CMOCKA_FAILED.findall(output)))
-    if test["result"] in GOOD:
-        return (passed or 1), 0
-    return passed, failed or 1
+class Results:
+    def __init__(self):
+        self.passed = 0
+        self.failed = []
+        self.skipped = {}  # name: reason
 
+    def add_meson(self, test):
+        """One of meson's tests. With cmocka, each of its own counts."""
+        output = (test.get("stdout") or "") + (test.get("stderr") or "")
+        if test["result"] == "SKIP":
+            said = output.split("\n")
+            self.skipped[test["name"]] = next((line.strip() for line in reversed(said) if line.strip()), NO_REASON)
+            return
+        passed = sum(map(int, CMOCKA_PASSED.findall(output)))
+        failed = sum(map(int, CMOCKA_FAILED.findall(output)))
+        skipped = {f"{test['name']}, {name}": reason or NO_REASON for name, reason in CMOCKA_SKIPPED.findall(output)}
+        self.skipped.update(skipped)
+        if test["result"] in GOOD:
+            self.passed += passed or (0 if skipped else 1)
+        else:
+            self.passed += passed
+            self.failed += [f"{test['name']} ({test['result']})"] * (failed or 1)
 
-def count_meson(path):
-    total = [0, 0]
-    with open(path, encoding="utf-8", errors="replace") as lines:
-        for test in map(json.loads, lines):
-            passed, failed = count_meson_test(test)
-            total[0] += passed
-            total[1] += failed
-            if failed:
-                print(f"FAILED {test['name']} ({test['result']})", file=sys.stderr)
-    return total
-
-
-def count_junit(path):
-    total = [0, 0]
-    for case in ElementTree.parse(path).iter("testcase"):
+    def add_case(self, case):
+        """One of JUnit's."""
+        name = f"{case.get('classname')}::{case.get('name')}"
+        skipped = case.find("skipped")
         if case.find("failure") is not None or case.find("error") is not None:
-            total[1] += 1
-            print(f"FAILED {case.get('classname')}::{case.get('name')}", file=sys.stderr)
-        elif case.find("skipped") is None:
-            total[0] += 1
-    return total
+            self.failed.append(name)
+        elif skipped is not None:
+            self.skipped[name] = skipped.get("message") or NO_REASON
+        else:
+            self.passed += 1
+
+    def read(self, path):
+        if path.endswith(".json"):
+            with open(path, encoding="utf-8", errors="replace") as lines:
+                for line in lines:
+                    self.add_meson(json.loads(line))
+        else:
+            for case in ElementTree.parse(path).iter("testcase"):
+                self.add_case(case)
 
 
 def main():
-    passed = failed = 0
+    results = Results()
     for path in sys.argv[1:]:
         try:
-            p, f = (count_meson if path.endswith(".json") else count_junit)(path)
+            results.read(path)
         except (OSError, ValueError, ElementTree.ParseError) as error:
-            print(f"FAILED to have results: {error}", file=sys.stderr)
-            p, f = 0, 1
-        passed, failed = passed + p, failed + f
-    print(passed, failed)
+            results.failed.append(f"to have results: {error}")
+    for name in dict.fromkeys(results.failed):
+        print(f"FAILED {name}", file=sys.stderr)
+    print(results.passed, len(results.failed), len(results.skipped))
+    for name, reason in results.skipped.items():
+        print(f"{name}: {reason}")
 
 
 if __name__ == "__main__":

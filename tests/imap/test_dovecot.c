@@ -622,8 +622,10 @@ int main(int argc, char **argv)
         /* Last: Dovecot makes the address of a failed login wait. */
         cmocka_unit_test_setup_teardown(test_ways_in, begin, end),
     };
-    if (!dovecot_installed() || argc != 2)
+    if (!dovecot_installed() || argc != 2) {
+        puts(argc != 2 ? "no speed class given" : "dovecot is not installed");
         return 77;
+    }
     speed = (enum worker_speed)atoi(argv[1]);
     dovecot_start(&server, capability[speed]);
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
