@@ -4,7 +4,7 @@
  *
  * A move on the server looks like a removal here and an arrival there, seen in either order, for mailboxes
  * are scanned one after the other. It is the same message when Message-ID, size and INTERNALDATE agree and no
- * other row answers to them:
+ * other row answers to them with another text:
  *
  *   removal first   its row is GONE, without a base and with nothing left to send. The arrival brings it back
  * in its new place. arrival first   a second row was made. When the removal is seen, the first row takes the
@@ -14,6 +14,11 @@
  * conflict (case 45). Such a row, and one that was flagged here (case 11), then waits to be appended as a
  * copy does that a person made; a person's copy stays where it was put. So the rows that lost their address
  * are remembered until all mailboxes were looked at (cache/orphan.h).
+ *
+ * Two texts of one message may agree in all three: an edit keeps Message-ID and date, and often the size. So
+ * within one mailbox, where nothing moves but edits are common (unless it was filed elsewhere here
+ * meanwhile), and when another text that is alike is known, or has not been read yet, the arrival is
+ * downloaded.
  *
  * A message that waits to be appended may have come into its mailbox from elsewhere, as a server's own copy
  * of what a program filed (case 22): when the content is the same, octet for octet, it is that one.
@@ -30,6 +35,9 @@
 struct look {
     cache_rd *rd;
     const struct message *like; /* the row that a partner is looked for, or what is known of an arrival */
+    int64_t mailbox;            /* of an arrival or a departure: the other end of the move is elsewhere */
+    struct message text;        /* a row that is alike, and has been read */
+    bool doubt;                 /* another one is alike too, with another text */
     struct message found;
     unsigned n;
 };
@@ -37,6 +45,19 @@ struct look {
 static bool alike(const struct message *a, const struct message *b)
 {
     return a->id != b->id && a->wire_size == b->wire_size && a->date_s == b->date_s && a->date_s;
+}
+
+/* Whether all rows that are alike, in any state, have one text. */
+static void compare_texts(struct look *l, const struct message *m)
+{
+    if (!alike(m, l->like))
+        return;
+    if (!m->has_hash)
+        l->doubt = l->doubt || m->id < l->like->id || !l->like->id;
+    else if (l->text.has_hash)
+        l->doubt = l->doubt || memcmp(m->hash, l->text.hash, sizeof m->hash) != 0;
+    else
+        l->text = *m;
 }
 
 static bool has_address(cache_rd *rd, int64_t id)
@@ -72,18 +93,20 @@ static int is_departed(void *arg, const struct message *m)
     bool departed = (gone || orphan) && !has_address(l->rd, m->id);
     /* And so is what was in a mailbox that is missing: where it was is no address any more. */
     departed = departed || (shown && brake_holds_mailbox(l->rd, m->mailbox));
+    departed = departed && (m->state != MESSAGE_GONE || m->mailbox != l->mailbox);
+    compare_texts(l, m);
     return take_if(l, m, m->has_hash && departed && alike(m, l->like));
 }
 
 int follow_arrival(cache_tx *tx, int64_t mailbox, const struct cache_worker_news *news, struct message *ret)
 {
     struct message like = {.wire_size = news->size, .date_s = news->date_s};
-    struct look l = {.rd = cache_tx_rd(tx), .like = &like};
+    struct look l = {.rd = cache_tx_rd(tx), .like = &like, .mailbox = mailbox};
 
     if (!news->message_id)
         return 0;
     int r = message_each_by_message_id(l.rd, news->message_id, is_departed, &l);
-    if (r < 0 || l.n != 1)
+    if (r < 0 || l.n != 1 || l.doubt)
         return r < 0 ? r : 0;
     /* One that waits to be sent to this very mailbox is compared by content before it is believed: see
      * find_pairs. */
@@ -115,7 +138,9 @@ static int is_arrived(void *arg, const struct message *m)
     struct look *l = arg;
     struct base_state base;
     bool fits = m->state <= MESSAGE_PRESENT && !m->dirty && !m->changed_ms && alike(m, l->like) &&
-                base_of_message(l->rd, m->id, &base) == 0 && m->id > l->like->id;
+                base_of_message(l->rd, m->id, &base) == 0 && m->id > l->like->id &&
+                (base.mailbox != l->mailbox || m->has_hash || l->like->mailbox != l->mailbox);
+    compare_texts(l, m);
     return take_if(l, m, fits);
 }
 
@@ -143,12 +168,12 @@ static int take_over(cache_tx *tx, struct message *m, const struct message *othe
 
 int follow_departure(cache_tx *tx, struct message *m, const struct base_state *base)
 {
-    struct look l = {.rd = cache_tx_rd(tx), .like = m};
+    struct look l = {.rd = cache_tx_rd(tx), .like = m, .mailbox = base->mailbox, .text = *m};
 
     if (m->state != MESSAGE_PRESENT || !m->message_id || !cache_worker_is_mail(m))
         return 0;
     int r = message_each_by_message_id(l.rd, m->message_id, is_arrived, &l);
-    if (r < 0 || l.n != 1)
+    if (r < 0 || l.n != 1 || l.doubt)
         return r < 0 ? r : 0;
     log_info("case %d: row %lld is in mailbox %lld now", m->mailbox == base->mailbox ? 43 : 44,
              (long long)m->id, (long long)l.found.mailbox);

@@ -216,3 +216,14 @@ def test_edit_against_edit(world):
     assert set(got) == {NEW, other}
     assert "$SyncConflict" in got[NEW]
     assert "$SyncConflict" not in got[other]
+
+
+def test_edited_through_another_mount_to_the_same_size(world):
+    """Two texts of one message may agree in Message-ID, date and size: the new one must not pass for the old one, moved."""
+    world.witness.append("INBOX", mail("draft", "one text\r\n"), ["\\Seen"], date=1_500_000_000)
+    here, there = world.new_mailmount(), world.new_mailmount()
+    here.mount()
+    there.mount()
+    there.path("draft").write_bytes(lf(mail("draft", "two text\r\n")))
+    there.sync()
+    eventually(lambda: here.read() == {"draft": lf(mail("draft", "two text\r\n"))})
