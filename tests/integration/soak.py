@@ -359,6 +359,7 @@ class MountActor(Actor):
         self.wire = wire
         self.lock = threading.Lock()
         self.kills = 0
+        self.is_down = False
 
     def act(self, act):
         with self.lock:
@@ -370,11 +371,9 @@ class MountActor(Actor):
             do(*arguments)
             return True
         except OSError as error:
-            if error.errno in DEAD and self.kills == kills:
-                time.sleep(1)  # the one who kills counts first, but not in the same moment
-            if self.kills != kills:
-                return False
-            raise
+            if self.kills == kills and not self.is_down:
+                raise
+            return False
 
     def tolerant(self, do, *arguments):
         """For what everybody does: it may have been done already, or be undone under one's hands."""
@@ -386,6 +385,7 @@ class MountActor(Actor):
 
     def kill(self, pause_s):
         """From another thread, at any moment of an act."""
+        self.is_down = True
         self.kills += 1
         self.mailmount.process.kill()
         self.mailmount.process.wait()
@@ -393,6 +393,7 @@ class MountActor(Actor):
         with self.lock:
             self.mailmount.process = None
             self.mailmount.start()
+            self.is_down = False
 
     def again(self):
         with self.lock:
@@ -401,22 +402,27 @@ class MountActor(Actor):
     def path(self, box, token):
         """Of an owned message. Its token is in its name, for names stay as clients give them."""
         for _ in range(2):
-            for name in self.names(box):
+            for name in self._list(box):
                 if f".{token}_" in name:
                     return self.mailmount.box(box) / name
-        raise AssertionError(f"{token} is not in {box}: {self.names(box)}")
+        raise AssertionError(f"{token} is not in {box}: {self._list(box)}")
 
-    def names(self, box):
+    def _list(self, box):
         result = []
         for sub in ("cur", "new"):
             try:
                 result += [f"{sub}/{name}" for name in os.listdir(self.mailmount.box(box) / sub)]
             except FileNotFoundError:
                 pass
-            except OSError as error:
-                if error.errno not in DEAD:
-                    raise
         return result
+
+    def names(self, box):
+        try:
+            return self._list(box)
+        except OSError as error:
+            if error.errno in DEAD:
+                raise Gone from None
+            raise
 
     def read(self, box, name):
         try:
@@ -505,7 +511,7 @@ class MountActor(Actor):
         self.mailmount.box(name).rmdir()
 
     def empty_and_remove(self, box):
-        for name in self.names(box):
+        for name in self._list(box):
             try:
                 os.unlink(self.mailmount.box(box) / name)
             except FileNotFoundError:
@@ -704,7 +710,7 @@ class Soak:
             thread.join()
 
     def _fault(self, until):
-        faults = [(3, self._kill), (1, self._remount), (4, self._cut), (3, self._stall), (3, self._cut_after), (2, self._slow)]
+        faults = [(5, self._kill), (1, self._remount), (4, self._cut), (3, self._stall), (3, self._cut_after), (2, self._slow)]
         while time.monotonic() < until and not self.book.problems:
             time.sleep(self.rng.uniform(0.2, 2))
             fault = self.rng.choices([f for _, f in faults], [w for w, _ in faults])[0]
