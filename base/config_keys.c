@@ -226,7 +226,7 @@ const struct config_key config_keys[CONFIG_KEYS] = {
     [KEY_DELETE] = {"delete", "expunge", "one of: expunge, trash", set_choice, AT(deletion), delete_names},
     [KEY_KEEP_DELETED] = {"keep_deleted", "30d", "a time such as 30d, 12h or 0", set_keep_deleted,
                           AT(keep_deleted_s)},
-    [KEY_BRAKE] = {"brake", "25%/100", "a share and a number such as 25%/100, or off", set_brake},
+    [KEY_BRAKE] = {"brake", "25%/100", "a share and a number such as 25%/100, or off", set_brake, AT(brake)},
     [KEY_POLL] = {"poll", "60", "a number of seconds from 1 to 86400", set_number, AT(poll_s), .least = 1,
                   .most = 86400},
     [KEY_IDLE] = {"idle", "yes", "one of: yes, no", set_yes_no, AT(idle), no_yes},
