@@ -146,8 +146,7 @@ static const char *const step[] = {
     "ALTER TABLE pending ADD COLUMN accepted INTEGER NOT NULL DEFAULT 0;",
 
     /* 3 -> 4: whose copy on the server has left, and may turn up elsewhere (cases 11, 42, 44) */
-    "CREATE TABLE orphan ("
-    " message INTEGER PRIMARY KEY NOT NULL REFERENCES message (id) ON DELETE CASCADE) STRICT, WITHOUT ROWID;",
+    "CREATE TABLE orphan (message INTEGER PRIMARY KEY NOT NULL REFERENCES message (id) ON DELETE CASCADE) STRICT;",
 };
 _Static_assert(sizeof step / sizeof step[0] == SCHEMA_VERSION, "a step for each version");
 
