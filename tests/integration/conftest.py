@@ -218,15 +218,6 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "seconds(n): how long the test may take, instead of TEST_SECONDS")
 
 
-def pytest_terminal_summary(terminalreporter):
-    """What tests counted, as record_property("counted", text): a line each."""
-    for reports in terminalreporter.stats.values():
-        for report in reports:
-            for name, text in getattr(report, "user_properties", ()):
-                if name == "counted" and report.when == "call":
-                    terminalreporter.write_line(f"counted: {text}")
-
-
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     """A failure comes with what the daemons and the server had to say."""
@@ -241,8 +232,8 @@ def pytest_runtest_makereport(item, call):
 
 
 def pytest_terminal_summary(terminalreporter):
-    """What tests of crash points counted, also from other processes."""
+    """What tests counted, crash points and cut positions, also in other processes."""
     for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
         for name, value in report.user_properties:
-            if name == "crash points" and report.when == "call":
+            if name in ("crash points", "cut positions") and report.when == "call":
                 terminalreporter.write_line(f"{name}, {value}")

@@ -4,7 +4,8 @@ One mount lives on while day follows day. In each, both sides work off line; the
 the new session have passed; then it comes back for good. Afterwards both sides are equal, everything is there once, with the
 octets that it was sent with, and another sync sends nothing that changes anything.
 
-tools/check takes some of the n, a different share in each way of cutting; all of them with MAILMOUNT_LONG=1.
+tools/check takes some of the n, a different share in each way of cutting; all of them with MAILMOUNT_LONG=1,
+or each n-th with MAILMOUNT_LONG_STEP=n, too.
 """
 import collections
 import concurrent.futures
@@ -19,7 +20,8 @@ from imapclient import Refused
 from support import lf, mail
 from test_traffic import changing
 
-LONG = bool(os.environ.get("MAILMOUNT_LONG"))
+LONG = os.environ.get("MAILMOUNT_LONG") == "1"
+LONG_STEP = int(os.environ.get("MAILMOUNT_LONG_STEP") or 1)
 SHARE = {"server": 127, "client": 331}  # one in so many positions, when not all
 LIVES = 6                               # mounts that share the days between them
 MOST_S = 8 * 3600 if LONG else 600
@@ -129,7 +131,7 @@ def cuts_to_make(length):
     """(octets, direction, how), in an order in which lives take them; other positions in each way."""
     result = []
     for number, (direction, how) in enumerate(WAYS):
-        step = 1 if LONG else SHARE[direction]
+        step = LONG_STEP if LONG else SHARE[direction]
         result += [(octets, direction, how) for octets in range(1 + number * step // len(WAYS), length[direction], step)]
     return result
 
@@ -166,4 +168,4 @@ def test_line_cut_after_each_octet(servers, world_at, record_property, kind):
             made += run.result()
     assert sum(made.values()) >= 0.9 * len(cuts), made
     for direction, how in WAYS:
-        record_property("counted", f"{made[direction, how]} cut positions of {length[direction]}, {kind}, {direction}, {how}")
+        record_property("cut positions", f"{kind}, to the {direction}, {how}: {made[direction, how]} of {length[direction]}")
