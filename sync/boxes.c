@@ -366,8 +366,12 @@ static enum worker_result carry_out(struct merge *m, const struct brain_box_op *
     }
     if (op->side == HERE || op->verb == BRAIN_BOX_FORGET)
         return carry_out_here(m, op);
-    if (op->verb == BRAIN_BOX_CREATE)
-        return create_there(m, box, op->name);
+    if (op->verb == BRAIN_BOX_CREATE) {
+        enum worker_result r = create_there(m, box, op->name);
+        if (r == WORKER_DONE)
+            m->seen[op->box] = NULL; /* the list has it as what it was before: a level, or nothing */
+        return r;
+    }
     if (op->verb == BRAIN_BOX_RENAME)
         return rename_there(m, box, op->from, op->name);
     return WORKER_DONE; /* deletions wait for boxes_delete */
