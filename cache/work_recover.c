@@ -111,7 +111,17 @@ static int recover_entry(void *arg, const char *name)
     return 0;
 }
 
-/* A row without its work file has its old content again: that is no edit, and no removal (case 20). */
+/* What was written so far can be restored. A failure leaves it to the next start. */
+static int leave_work_file(struct cache *c, int64_t id)
+{
+    int r = recover_file(c, id);
+    if (r < 0 && r != -ENOENT)
+        log_error("work file %lld cannot be recovered: %s", (long long)id, strerror(-r));
+    return 0;
+}
+
+/* A row without its work file, or with half of it, has its old content again: that is no edit, and no removal
+ * (case 20). */
 static int revert_change(cache_tx *tx, void *arg)
 {
     const struct message *wanted = arg;
@@ -125,20 +135,31 @@ static int revert_change(cache_tx *tx, void *arg)
     return message_put(tx, &m);
 }
 
-static int revert(struct cache *c, struct message *m)
+/* Each close notes the size that the file then has. One of another size was being rewritten when the end
+ * came: what it had been before counts, and half a message is never sent. */
+static bool is_unfinished(struct cache *c, const struct message *m)
 {
     char name[WORK_NAME_MAX];
     struct stat st;
     work_name(m->id, name);
-    if (fstatat(c->work->workfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT)
+    if (fstatat(c->work->workfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+        return m->has_hash && m->sub != SUB_TMP && st.st_size != m->size;
+    return errno == ENOENT;
+}
+
+static int revert(struct cache *c, struct message *m)
+{
+    struct stat st;
+    if (!is_unfinished(c, m))
         return 0;
     if (m->has_hash) {
         CLEANUP(io_close) int fd = body_file_open(c->bodies, m->hash, body_file_served(m->form));
         if (fd >= 0 && fstat(fd, &st) == 0)
             m->size = st.st_size;
     }
-    log_warning("message %lld has lost its work file", (long long)m->id);
-    return cache_write(c, CACHE_FROM_FILES, CACHE_SOON, revert_change, m);
+    log_warning("message %lld has its old content again: the new one was not finished", (long long)m->id);
+    int r = cache_write(c, CACHE_FROM_FILES, CACHE_SOON, revert_change, m);
+    return r < 0 ? r : leave_work_file(c, m->id);
 }
 
 /* The first row being written above an id: 0, -ENOENT. */

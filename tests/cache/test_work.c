@@ -487,13 +487,22 @@ static void test_crash_while_settling_new_mail(void **state)
     assert_int_equal(entries(s->c->bodies->tmpfd), 0);
 }
 
+/* As fs does it at a close: the row has the file's size. */
+static void write_whole(struct cache *c, int64_t id, const char *content)
+{
+    struct row row = {.m = get(c, id)};
+    write_work(c, id, content);
+    row.m.size = (int64_t)strlen(content);
+    assert_int_equal(cache_write(c, CACHE_FROM_FILES, CACHE_NOW, put_row, &row), 0);
+}
+
 static void test_crash_while_settling_an_edit(void **state)
 {
     struct scratch *s = *state;
     for (size_t i = 0; i < STEPS; i++) {
         int64_t id = synced(s->c, "mail", "old\n", 5);
         start_edit(s->c, id, false);
-        write_work(s->c, id, "new\n");
+        write_whole(s->c, id, "new\n");
         crash_in_child(s, steps[i], settle_only, id);
         assert_int_equal(work_recover(s->c), 0);
         int r = work_settle(s->c, id);
@@ -561,6 +570,31 @@ static void test_recover_an_edit_nobody_knew_of(void **state)
     message_each_gone(cache_reader(c), find_one, &gone);
     assert_int_equal(gone.n, 1);
     check_served(c, &gone.m, "unknown\n");
+}
+
+/* Half an edit is never sent; what was written of it can be restored. One that was closed counts. */
+static void test_recover_an_unfinished_edit(void **state)
+{
+    struct cache *c = ((struct scratch *)*state)->c;
+    int64_t half = synced(c, "half", "before it\n", 1), whole = synced(c, "whole", "before it\n", 2);
+    start_edit(c, half, false);
+    write_whole(c, half, "all of the new text\n");
+    write_work(c, half, "all of\n");
+    start_edit(c, whole, false);
+    write_whole(c, whole, "new\n");
+    assert_int_equal(work_recover(c), 0);
+    struct message m = get(c, half);
+    assert_int_equal(m.state, MESSAGE_PRESENT);
+    check_served(c, &m, "before it\n");
+    assert_int_equal(get(c, whole).state, MESSAGE_WRITING);
+    assert_int_equal(work_settle(c, whole), 0);
+    m = get(c, whole);
+    check_served(c, &m, "new\n");
+    struct message salvaged = {0};
+    for (int64_t id = whole + 1; message_get(cache_reader(c), id, &m) == 0; id++)
+        salvaged = m.after ? salvaged : m;
+    assert_int_equal(salvaged.state, MESSAGE_GONE);
+    check_served(c, &salvaged, "all of\n");
 }
 
 static int64_t removed_unsettled(struct cache *c, enum sub sub, const char *name, const char *content)
@@ -762,6 +796,7 @@ int main(void)
         T(test_crash_while_settling_an_edit),
         T(test_recover_work_files),
         T(test_recover_an_edit_nobody_knew_of),
+        T(test_recover_an_unfinished_edit),
         T(test_recover_what_was_removed_unsettled),
         T(test_note_goes_when_sent),
         T(test_note_of_a_forgotten_row),
