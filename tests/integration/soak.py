@@ -82,6 +82,7 @@ class Book:
         self.done, self.faults, self.unsure = Counter(), Counter(), 0
         self.owned = {}
         self.pool, self.pool_sure, self.pool_doomed = set(), set(), set()
+        self.marked, self.edits = set(), []  # \Deleted was set on these; (old, new), which has the old one's flags
         self.problems = []
         self.lines = []
 
@@ -97,6 +98,23 @@ class Book:
     def doom(self, octets):
         with self.lock:
             self.pool_doomed.add(digest(octets))
+
+    def mark(self, octets):
+        with self.lock:
+            self.marked.add(digest(octets))
+
+    def edited(self, old, octets):
+        with self.lock:
+            self.pool_doomed.add(digest(old))
+            self.edits.append((digest(old), digest(octets)))
+
+    def _doom_marked(self):
+        """What carries \\Deleted, or was edited from such a text, goes at the client's next EXPUNGE."""
+        before = -1
+        while before != len(self.marked):
+            before = len(self.marked)
+            self.marked |= {new for old, new in self.edits if old in self.marked}
+        self.pool_doomed |= self.marked
 
     def check(self, actual):
         """actual: {mailbox: [(token, letters, digest, whole)]}, the same on all sides."""
@@ -124,6 +142,7 @@ class Book:
                 self.problem(f"pool message {content} is there {contents[content]} times, once in {places[content]}")
             if content not in self.pool:
                 self.problem(f"nobody made pool message {content} in {places[content]}")
+        self._doom_marked()
         for content in self.pool_sure - self.pool_doomed - set(+contents):
             self.problem(f"pool message {content} is lost, and nobody removed it")
         self.pool_sure &= set(+contents)
@@ -319,7 +338,7 @@ class Actor:
         box, name, octets = self.reach()
         wanted = some_letters(self.rng, "DFPRS" if self.rng.random() < 0.8 else "FST")
         if "T" in wanted:
-            self.book.doom(octets)
+            self.book.mark(octets)
         self.attempt(f"flag {digest(octets)} in {box} {wanted}", [], self.flag_by_name, box, name, wanted)
 
     def move_pool(self):
@@ -331,7 +350,7 @@ class Actor:
     def edit_pool(self):
         box, name, old = self.reach()
         octets = make(self.rng, token_of(old), self.rng.randrange(1, 900))
-        self.book.doom(old)
+        self.book.edited(old, octets)
         self.expect(octets, box)
         if self.attempt(f"edit {digest(old)} in {box} to {digest(octets)}", [], self.edit_by_name, box, name, octets):
             self.confirm(octets)
