@@ -169,6 +169,10 @@ void work_set_content(struct message *m, const struct body_info *info)
     m->size = info->size;
     m->wire_size = info->wire_size;
     m->message_id = info->message_id;
+    /* It is sent with a date, the same that the row has: without one, it could not be known again where
+     * another client moves it (case 43). */
+    if (!m->date_s)
+        m->date_s = m->mtime_ns / 1000000000;
 }
 
 static int write_note(const struct settle *s)

@@ -37,6 +37,7 @@ void work_settle_end(struct work_table *t, int64_t id);
 /* Puts what is in work/<id> into the body store, durably; the work file stays. -ENODATA when it is empty. */
 int work_store(struct cache *c, int64_t id, struct body_info *ret);
 
+/* A row without a date gets its mtime, which is sent as INTERNALDATE. */
 void work_set_content(struct message *m, const struct body_info *info);
 
 /* An unsent note: the row as it was, with its mailbox by path. m.id is the row's id. */

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from support import eventually, lf, mail
+from support import equal, eventually, lf, mail
 
 
 @pytest.fixture
@@ -294,3 +294,48 @@ def test_same_id_other_content(apart):
     apart.m.sync()
     assert apart.witness.tokens("Second") == ["twin", "twin"]
     assert len(os.listdir(apart.m.box("Second") / "cur")) == 2
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_delivered_here_and_moved_on_by_both(world, killed):
+    """Mail that was made here is known again as any other: moved here, and on by another client before the outcome was
+    known, it is one message in the place of the server's choice (cases 42 to 44)."""
+    for box in ("Archive", "Work"):
+        world.witness.create(box)
+    wire = world.new_proxy()
+    m = world.through(wire)
+    m.mount()
+    m.deliver(mail("own"), "Work", info="S")
+    m.sync()
+
+    def lose_the_answer(way, octets):
+        if way == "server" and b"UID MOVE" in octets:
+            wire.limit_to_client = 1
+        return octets
+    wire.filter = lose_the_answer
+    os.rename(m.path("own", "Work"), m.box("Archive") / "cur" / "x:2,S")
+    equal(lambda: world.witness.tokens("Archive"), ["own"])
+    wire.cut()
+    if killed:
+        m.kill9()
+    world.witness.move("Archive", world.witness.uid("Archive", "own"), "INBOX")
+    wire.filter = None
+    wire.plug()
+    if killed:
+        m.start()
+    m.sync()
+    assert [world.witness.tokens(box) for box in ("INBOX", "Archive", "Work")] == [["own"], [], []]
+    equal(lambda: [m.tokens(box) for box in ("INBOX", "Archive", "Work")], [["own"], [], []])
+
+
+def test_what_was_delivered_here_keeps_its_inode(world):
+    """Case 43, for mail that this mount has made."""
+    world.witness.create("Archive")
+    m = world.mailmount
+    m.mount()
+    m.deliver(mail("own"), info="S")
+    m.sync()
+    inode = m.path("own").stat().st_ino
+    world.witness.move("INBOX", world.witness.uid("INBOX", "own"), "Archive")
+    equal(lambda: m.tokens("Archive"), ["own"], timeout=30)
+    assert m.path("own", "Archive").stat().st_ino == inode
