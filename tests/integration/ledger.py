@@ -46,6 +46,8 @@ class Ledger:
     def allowed(self, key, lost_since_ns=None):
         states = each(self.under_way[key]) if key in self.under_way else []
         for when, state, durable in reversed(self.history.get(key, [[0, absent(key), True]])):
+            # A removal is STORE and EXPUNGE: one that was forgotten between the two has left its mark.
+            states += [marked(s) for s in each(state)] if lost_since_ns and absent(key) in states else []
             states += each(state)
             if durable or lost_since_ns is None or when < lost_since_ns:
                 return states
@@ -61,6 +63,13 @@ def each(state):
 
 def absent(key):
     return False if key.startswith("/") else frozenset()
+
+
+def marked(state):
+    """The same, with \\Deleted."""
+    if isinstance(state, bool):
+        return state
+    return frozenset((box, "".join(sorted({*flags, "T"})), octets) for box, flags, octets in state)
 
 
 def served(octets):

@@ -17,12 +17,8 @@ from points import KINDS, Point, find_library, spread
 LONG = os.environ.get("MAILMOUNT_LONG") == "1"
 STEP = int(os.environ.get("MAILMOUNT_LONG_STEP") or 1)
 AT_ONCE = 4
-ASKED_FOR = LONG or os.environ.get("MAILMOUNT_POINTS") == "1"
 SYNCED_WITHIN_NS = 1_500_000_000  # a second, and what a busy machine adds to it
-# They still find a conflict (one message filed to two places, and a death) after which it is there twice, now and then: until
-# that is mended they run when asked for, and are no part of what must pass.
-pytestmark = [pytest.mark.xdist_group("crash-points"),
-              pytest.mark.skipif(not ASKED_FOR, reason="finds a known doubling now and then: MAILMOUNT_POINTS=1 runs it")]
+pytestmark = pytest.mark.xdist_group("crash-points")
 
 
 @pytest.fixture(scope="module")
