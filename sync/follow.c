@@ -23,7 +23,8 @@
  * A message that waits to be appended may have come into its mailbox from elsewhere, as a server's own copy
  * of what a program filed (case 22): when the content is the same, octet for octet, it is that one.
  *
- * A message that was edited here may have been edited on the server too, by a client that replaced it: then
+ * A message that was edited here is two rows until the server has the new text: what other clients mark the
+ * old one with meanwhile, the new one is marked with (case 14). It may have been edited on the server too, by a client that replaced it: then
  * both texts are kept, and ours gets the keyword $SyncConflict (case 15).
  */
 #include <errno.h>
@@ -222,7 +223,30 @@ bool follow_twin(struct engine *e, const struct message *m)
     return true; /* merged, or to be compared when the other body is here */
 }
 
-/* ---- two edits (case 15) ---- */
+/* ---- edits, and what was done to the old text meanwhile (cases 14 and 15) ---- */
+
+int follow_successor(cache_tx *tx, const struct message *m, const struct base_state *base, flags_t there)
+{
+    struct message heir;
+    struct base_state address;
+
+    if (m->state != MESSAGE_GONE || !m->after || message_get(cache_tx_rd(tx), m->after, &heir) < 0 ||
+        heir.state == MESSAGE_GONE)
+        return 0;
+    /* Whoever deletes the old text does not mean the new one (case 13). */
+    flags_t merged = flags_merge(base->flags, heir.flags, there);
+    merged = (merged & ~FLAG_DELETED) | (heir.flags & merged & FLAG_DELETED);
+    log_info("case 14: row %lld gets the flags of row %lld, which it replaces", (long long)heir.id,
+             (long long)m->id);
+    int r = message_set_flags(tx, &heir, merged);
+    if (r == 0 && base_of_message(cache_tx_rd(tx), heir.id, &address) == 0)
+        r = cache_worker_agree(tx, heir.id, &address); /* dirty: sent already, as it was */
+    address = *base;
+    address.flags = there;
+    if (r == 0)
+        r = cache_worker_agree(tx, m->id, &address);
+    return r < 0 ? r : 1;
+}
 
 struct edits {
     cache_rd *rd;

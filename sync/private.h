@@ -139,6 +139,9 @@ int follow_arrival(cache_tx *tx, int64_t mailbox, const struct cache_worker_news
 /* The address of a row is gone on the server, and the row is not (moved or flagged here). */
 int follow_orphan(struct engine *e, cache_tx *tx, const struct message *m);
 int follow_departure(cache_tx *tx, struct message *m, const struct base_state *base);
+/* Row m has the address `base` and shows `there` on the server. Was it edited here, and waits for its new text? 1: that
+ * has the flags now, and nothing more is to be done about m; 0: no. */
+int follow_successor(cache_tx *tx, const struct message *m, const struct base_state *base, flags_t there);
 /* Is a row that waits to be appended, or may it be, one that came from the server meanwhile? Then it is not
  * sent. */
 bool follow_twin(struct engine *e, const struct message *m);

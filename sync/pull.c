@@ -208,6 +208,12 @@ static int apply_batch(cache_tx *tx, struct pull *p, struct row *rows, struct ar
                 return r;
             rows[i].skip = rows[i].skip || r == 1;
         }
+        if (rows[i].has_base && p->change[p->from + i].present) {
+            r = follow_successor(tx, &rows[i].m, &rows[i].base, p->change[p->from + i].news.flags);
+            if (r < 0)
+                return r;
+            rows[i].skip = rows[i].skip || r == 1;
+        }
         if (!rows[i].skip)
             fill(p, &p->change[p->from + i], &rows[i], &in[used]);
         if (!rows[i].skip)

@@ -107,6 +107,54 @@ static void rewritten_here_and_removed_there(void **state)
     check_replaced(r, 2, FLAG_SEEN | FLAG_DRAFT);
 }
 
+/* Case 14: the new text gets what the old one was marked with, and the old one does not come back for it. */
+static void edited_here_and_marked_there(void **state)
+{
+    struct rig *r = *state;
+    int64_t id = begin(r);
+    file_replace(r, id, mail_file(2));
+    model_store(r->model, "INBOX", 1, FLAG_FLAGGED, FLAG_DRAFT);
+    check_replaced(r, 2, FLAG_SEEN | FLAG_FLAGGED);
+    rig_check_quiet(r);
+}
+
+/* ... but not that another client deletes the old text. */
+static void edited_here_and_marked_as_deleted_there(void **state)
+{
+    struct rig *r = *state;
+    int64_t id = begin(r);
+    file_replace(r, id, mail_file(2));
+    model_store(r->model, "INBOX", 1, FLAG_DELETED | FLAG_FLAGGED, 0);
+    check_replaced(r, 2, FLAG_SEEN | FLAG_DRAFT | FLAG_FLAGGED);
+}
+
+/* ... nor was it unmarked there while its new text was under way, of which the server knows nothing. */
+static void edited_and_marked_on_both_sides(void **state)
+{
+    struct rig *r = *state;
+    int64_t heir = file_replace(r, begin(r), mail_file(2));
+    file_flag(r, heir, FLAG_ANSWERED, FLAG_DRAFT);
+    model_store(r->model, "INBOX", 1, FLAG_FLAGGED, FLAG_SEEN);
+    check_replaced(r, 2, FLAG_ANSWERED | FLAG_FLAGGED);
+}
+
+static void mark_the_old(void *arg)
+{
+    struct rig *r = arg;
+    model_store(r->model, "INBOX", 1, FLAG_FLAGGED, 0);
+}
+
+/* ... also between the append of the new text and the removal of the old one. */
+static void marked_there_while_the_edit_is_sent(void **state)
+{
+    struct rig *r = *state;
+    int64_t id = begin(r);
+    file_replace(r, id, mail_file(2));
+    model_between(r->model, MODEL_APPLY, 2, mark_the_old, r);
+    model_plan(r->model, &(struct model_trouble){.events = MODEL_APPLY, .nth = 2, .blow = MODEL_BREAKS_CLEANLY});
+    check_replaced(r, 2, FLAG_SEEN | FLAG_DRAFT | FLAG_FLAGGED);
+}
+
 /* Case 15, without the mark: both are kept. */
 static void edited_by_both(void **state)
 {
@@ -176,6 +224,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(saved_again_between_rounds, rig_setup_stopped, rig_teardown),
         cmocka_unit_test_setup_teardown(edited_here_and_removed_there, rig_setup_stopped, rig_teardown),
         cmocka_unit_test_setup_teardown(rewritten_here_and_removed_there, rig_setup_stopped, rig_teardown),
+        cmocka_unit_test_setup_teardown(edited_here_and_marked_there, rig_setup_stopped, rig_teardown),
+        cmocka_unit_test_setup_teardown(edited_here_and_marked_as_deleted_there, rig_setup_stopped, rig_teardown),
+        cmocka_unit_test_setup_teardown(edited_and_marked_on_both_sides, rig_setup_stopped, rig_teardown),
+        cmocka_unit_test_setup_teardown(marked_there_while_the_edit_is_sent, rig_setup_stopped, rig_teardown),
         cmocka_unit_test_setup_teardown(edited_by_both, rig_setup_stopped, rig_teardown),
         cmocka_unit_test_setup_teardown(moved_by_rewriting, rig_setup_stopped, rig_teardown),
         cmocka_unit_test_setup_teardown(a_refused_successor_keeps_the_old_one, rig_setup_stopped,
