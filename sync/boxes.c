@@ -437,7 +437,7 @@ enum worker_result boxes_merge(struct engine *e, struct boxes *ret)
     r = confirm_missing(&m);
     if (r != WORKER_DONE)
         goto out;
-    if (brain_merge_boxes(m.box, m.n, ret->delimiter, m.confirmed, &ret->arena, &plan) < 0)
+    if (brain_merge_boxes(m.box, m.n, ret->delimiter, THERE, m.confirmed, &ret->arena, &plan) < 0)
         r = WORKER_LOCAL;
     for (size_t i = 0; i < plan.n && r == WORKER_DONE; i++) {
         r = carry_out(&m, &plan.op[i]);

@@ -11,11 +11,15 @@
  * plan is played through while it is made: `now` holds what each side calls each mailbox after the operations
  * planned so far.
  *
- * 1. Renames (84, 85). One RENAME takes the levels below with it, on that side and in the base, so that a
- * child of a renamed parent needs none of its own. A rename waits until its new name is free and the level
+ * 1. Renames (cases 84, 85). One RENAME takes the levels below with it, on that side and in the base, so that
+ * a child of a renamed parent needs none of its own. A rename waits until its new name is free and the level
  * above it stands; what stands in the way may be a rename further down the list, so that they are tried until
- * none moves. What is created on the way to a new name is created just before. A cycle (two names exchanged)
- * never becomes ready: going through a temporary name is case 86's part, as are two different new names.
+ * none moves. What is created on the way to a new name is created just before.
+ *
+ * What does not move then waits for itself (case 86). Where a chain of renames on one side leads back to its
+ * beginning, as when two names are exchanged or a mailbox went into itself, one of them steps aside under a
+ * temporary name, which the merge knows again if it is interrupted just then. Where the two sides gave names
+ * that exclude each other, the winner's hold, and the other side's rename is taken back.
  * 2. Creations, each level before those below it.
  * 3. Deletions, from the bottom up.
  *
@@ -24,6 +28,7 @@
  */
 #include "brain.h"
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,7 +41,7 @@ enum rank {
 /* One RENAME can free the name for another one. A longer chain goes on in the next round. */
 enum { RENAME_PASSES = 8 };
 
-enum { OPS_A_BOX = 2 }; /* a rename, and what existence asks for */
+enum { OPS_A_BOX = 3 }; /* a rename, in two steps at most, and what existence asks for */
 
 struct named {
     const char *name;
@@ -67,13 +72,14 @@ struct node {
     const char *now[2]; /* NULL: not on that side */
     const char *base;   /* NULL: none */
     struct fate fate;
-    bool renamed, created; /* planned already */
+    bool renamed, created, parked; /* planned already */
 };
 
 struct merge {
     const struct brain_box *box;
     size_t n;
     char delimiter;
+    int winner;
     struct arena *arena;
     struct node *node;
     struct deep *order; /* room for n; upper levels first */
@@ -101,6 +107,30 @@ static size_t depth_of(const struct merge *m, const char *name)
 static bool same_name(const char *a, const char *b)
 {
     return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+static const char temporary[] = "mailmount-moving-";
+
+int brain_box_temporary(const char *name, char delimiter, int64_t key, struct arena *arena, char **ret)
+{
+    const char *last = delimiter ? strrchr(name, delimiter) : NULL;
+    size_t above = last ? (size_t)(last - name) + 1 : 0;
+    size_t size = above + sizeof temporary + 20; /* digits of a key */
+
+    *ret = arena_alloc(arena, size, 1);
+    if (!*ret)
+        return -ENOMEM;
+    snprintf(*ret, size, "%.*s%s%lld", (int)above, name, temporary, (long long)key);
+    return 0;
+}
+
+static bool is_temporary(const struct merge *m, size_t i, const char *name)
+{
+    char mine[sizeof temporary + 20];
+    const char *last = m->delimiter ? strrchr(name, m->delimiter) : NULL;
+
+    snprintf(mine, sizeof mine, "%s%lld", temporary, (long long)m->box[i].key);
+    return same_name(last ? last + 1 : name, mine);
 }
 
 static int compare_named(const void *left, const void *right)
@@ -296,8 +326,7 @@ static bool stand_levels_above(struct merge *m, int side, const char *name)
 
 /* ---- renames ---- */
 
-/* Which side is to be renamed, to what the other one says? -1: none, or both have new names of their own
- * (86). */
+/* Which side is to be renamed, to what the other one says? -1: none. */
 static int side_to_rename(const struct merge *m, size_t i)
 {
     const struct node *x = &m->node[i];
@@ -307,9 +336,12 @@ static int side_to_rename(const struct merge *m, size_t i)
         return -1;
     if (!x->now[0] || !x->now[1] || same_name(x->now[0], x->now[1]))
         return -1;
+    for (int side = 0; side < 2; side++) /* left behind by a rename that was interrupted */
+        if (is_temporary(m, i, x->now[side]))
+            return side;
     if (same_name(x->now[1], x->base))
         return 1;
-    return same_name(x->now[0], x->base) ? 0 : -1;
+    return same_name(x->now[0], x->base) ? 0 : !m->winner;
 }
 
 /* `to` instead of `from` at the head of *name, if it is that or lies below. */
@@ -329,42 +361,58 @@ static int move_name(const struct merge *m, const char **name, const char *from,
     return 0;
 }
 
-static int play_rename(struct merge *m, int side, const char *from, const char *to)
+static int play_rename(struct merge *m, int side, const char *from, const char *base, const char *to)
 {
     for (size_t i = 0; i < m->n; i++) {
         struct node *x = &m->node[i];
-        if (move_name(m, &x->now[side], from, to) < 0 || move_name(m, &x->base, from, to) < 0)
+        if (move_name(m, &x->now[side], from, to) < 0 || move_name(m, &x->base, base, to) < 0)
             return -ENOMEM;
     }
     fill_directory(m, side);
     return 0;
 }
 
-/* Would something below `from` get a name that is taken? */
-static bool would_collide(const struct merge *m, int side, const char *from, const char *to)
+/* Something below `from` would get the name of this one, which does not move along. n: nothing would. */
+static size_t find_collision(const struct merge *m, int side, const char *from, const char *to)
 {
     size_t length_from = strlen(from), length_to = strlen(to);
 
     for (size_t i = 0; i < m->n; i++) {
         const char *there = m->node[i].now[side];
-        if (!there || !lies_below(m, there, to, length_to))
+        if (!there || !lies_below(m, there, to, length_to) || same_name(there, from) ||
+            lies_below(m, there, from, length_from))
             continue;
         for (size_t k = 0; k < m->n; k++) {
             const char *moves = m->node[k].now[side];
             if (moves && lies_below(m, moves, from, length_from) &&
                 same_name(moves + length_from, there + length_to))
-                return true;
+                return i;
         }
     }
-    return false;
+    return m->n;
 }
 
 /* Can `from` be called `to` on this side now? The levels above are made to stand if they can. */
 static bool is_ready(struct merge *m, int side, const struct node *x, const char *from, const char *to)
 {
-    if (!is_free(m, side, to, x) || lies_below(m, to, from, strlen(from)) || would_collide(m, side, from, to))
+    if (!is_free(m, side, to, x) || lies_below(m, to, from, strlen(from)) ||
+        find_collision(m, side, from, to) < m->n)
         return false;
     return stand_levels_above(m, side, to);
+}
+
+static int emit_rename(struct merge *m, size_t i, int side, const char *to, int number)
+{
+    const struct node *x = &m->node[i];
+    const char *from = x->now[side];
+
+    emit(m, (struct brain_box_op){.verb = BRAIN_BOX_RENAME,
+                                  .side = side,
+                                  .box = i,
+                                  .number = number,
+                                  .name = to,
+                                  .from = from});
+    return play_rename(m, side, from, x->base, to);
 }
 
 /* 1 when it was planned, 0 when it is none or must wait. */
@@ -378,18 +426,13 @@ static int plan_rename(struct merge *m, size_t i)
     const char *from = x->now[side], *to = x->now[!side];
     if (!is_ready(m, side, x, from, to))
         return 0;
-    emit(m, (struct brain_box_op){.verb = BRAIN_BOX_RENAME,
-                                  .side = side,
-                                  .box = i,
-                                  .number = side == 1 ? 84 : 85,
-                                  .name = to,
-                                  .from = from});
+    int number = !same_name(from, x->base) ? 86 : side == 1 ? 84 : 85;
     x->renamed = true;
-    int r = play_rename(m, side, from, to);
+    int r = emit_rename(m, i, side, to, number);
     return r < 0 ? r : 1;
 }
 
-static int plan_renames(struct merge *m)
+static int plan_ready_renames(struct merge *m)
 {
     bool moved = true;
 
@@ -403,6 +446,99 @@ static int plan_renames(struct merge *m)
         }
     }
     return 0;
+}
+
+/* ---- renames that wait for each other (case 86) ---- */
+
+/* What keeps this rename from being ready and will have another name on `side`: it has the new name, or is a
+ * level above it, under another name yet, or has a name that comes along. n: nothing of that kind. */
+static size_t waits_for(const struct merge *m, int side, size_t i)
+{
+    const char *to = m->node[i].now[!side];
+    const struct node *owner = find(m, side, to, strlen(to));
+
+    if (owner && owner != &m->node[i])
+        return (size_t)(owner - m->node);
+    if (lies_below(m, to, m->node[i].now[side], strlen(m->node[i].now[side])))
+        return i;
+    for (const char *end = to; m->delimiter && (end = strchr(end, m->delimiter)); end++) {
+        const struct node *level = find(m, !side, to, (size_t)(end - to));
+        if (level && level->now[side] && compare_part(to, (size_t)(end - to), level->now[side]) != 0)
+            return (size_t)(level - m->node);
+    }
+    return find_collision(m, side, m->node[i].now[side], to);
+}
+
+/* Does the chain of renames on `side` that i waits for lead back to it? */
+static bool waits_for_itself(const struct merge *m, int side, size_t i)
+{
+    size_t at = i;
+    for (size_t steps = 0; steps <= m->n; steps++) {
+        at = waits_for(m, side, at);
+        if (at == i)
+            return true;
+        if (at == m->n || m->node[at].renamed || side_to_rename(m, at) != side)
+            return false;
+    }
+    return false;
+}
+
+/* One step for a rename that is stuck: 1 when one was planned. */
+static int loosen(struct merge *m, size_t i, bool take_back)
+{
+    struct node *x = &m->node[i];
+    int side = side_to_rename(m, i);
+    char *aside;
+
+    if (side < 0 || x->renamed)
+        return 0;
+    if (!take_back) {
+        if (x->parked || is_temporary(m, i, x->now[side]) || !waits_for_itself(m, side, i))
+            return 0;
+        if (brain_box_temporary(x->now[side], m->delimiter, m->box[i].key, m->arena, &aside) < 0)
+            return -ENOMEM;
+        if (!is_free(m, side, aside, x))
+            return 0;
+        x->parked = true;
+        int r = emit_rename(m, i, side, aside, 86);
+        return r < 0 ? r : 1;
+    }
+    if (side != m->winner || !is_ready(m, !side, x, x->now[!side], x->now[side]))
+        return 0;
+    x->renamed = true;
+    int r = emit_rename(m, i, !side, x->now[side], 86);
+    return r < 0 ? r : 1;
+}
+
+static bool deletes_something(const struct merge *m)
+{
+    for (size_t i = 0; i < m->n; i++)
+        if (m->node[i].fate.something && m->node[i].fate.verb == BRAIN_BOX_DELETE)
+            return true;
+    return false;
+}
+
+static int plan_renames(struct merge *m)
+{
+    /* What is deleted at the end of this plan may be what stands in the way: then the next merge goes on. */
+    int kinds = deletes_something(m) ? 1 : 2;
+    int moved = plan_ready_renames(m);
+
+    for (bool again = moved == 0; again;) {
+        again = false;
+        for (int kind = 0; kind < kinds && !again; kind++)
+            for (size_t i = 0; i < m->n && !again; i++) {
+                int r = loosen(m, m->order[i].box, kind == 1);
+                if (r > 0)
+                    r = plan_ready_renames(m);
+                else if (r == 0)
+                    continue;
+                if (r < 0)
+                    return r;
+                again = true;
+            }
+    }
+    return moved;
 }
 
 /* ---- the rest ---- */
@@ -513,10 +649,10 @@ static int merge_init(struct merge *m, const bool *confirmed)
     return 0;
 }
 
-int brain_merge_boxes(const struct brain_box *box, size_t n, char delimiter, const bool *remove_confirmed,
-                      struct arena *arena, struct brain_box_plan *ret)
+int brain_merge_boxes(const struct brain_box *box, size_t n, char delimiter, int winner,
+                      const bool *remove_confirmed, struct arena *arena, struct brain_box_plan *ret)
 {
-    struct merge m = {.box = box, .n = n, .delimiter = delimiter, .arena = arena};
+    struct merge m = {.box = box, .n = n, .delimiter = delimiter, .winner = winner, .arena = arena};
     int r = merge_init(&m, remove_confirmed);
 
     if (r == 0)

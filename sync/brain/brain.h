@@ -189,14 +189,19 @@ struct brain_box_plan {
 };
 
 /*
- * Cases 80 to 85 and 87, in the order in which they can be carried out: renames of parents (children with
+ * Cases 80 to 87, in the order in which they can be carried out: renames of parents (children with
  * them: their names, base names too, are taken as renamed, no operation of their own), creations from the top
  * down, deletions from the bottom up. `delimiter` joins levels, 0: none. A removal is acted on only when
  * remove_confirmed[i] says that the absence was confirmed; else BRAIN_BOX_HOLD. NULL: none is confirmed. A
- * name that is still taken on its side makes an operation wait for a later round.
+ * name that is still taken on its side makes an operation wait for a later round. `winner` is the side whose
+ * names count where the two exclude each other (case 86).
  */
-int brain_merge_boxes(const struct brain_box *box, size_t n, char delimiter, const bool *remove_confirmed,
-                      struct arena *arena, struct brain_box_plan *ret);
+int brain_merge_boxes(const struct brain_box *box, size_t n, char delimiter, int winner,
+                      const bool *remove_confirmed, struct arena *arena, struct brain_box_plan *ret);
+
+/* The name under which a box steps aside, beside `name` (case 86): one that a merge was interrupted at is known by it
+ * again. In the arena; -ENOMEM. */
+int brain_box_temporary(const char *name, char delimiter, int64_t key, struct arena *arena, char **ret);
 
 /* ---- one mailbox's scan ---- */
 /* After VANISHED and new mail were counted: does EXISTS agree? false: UID SEARCH ALL before any removal (case

@@ -9,6 +9,7 @@ enum { L = 0, R = 1, MAX = 6 };
 struct box {
     const char *base, *left, *right;
     bool unsynced_left, unsynced_right, keep, held;
+    int64_t key;
 };
 
 #define BOX(in_base, on_left, on_right, ...)                                                                 \
@@ -44,13 +45,14 @@ static void check(const char *what, const struct box *in, size_t n, const struct
     struct brain_box_plan plan;
 
     for (size_t i = 0; i < n; i++) {
-        box[i] = (struct brain_box){.base = state_of(in[i].base),
+        box[i] = (struct brain_box){.key = in[i].key,
+                                    .base = state_of(in[i].base),
                                     .side = {state_of(in[i].left), state_of(in[i].right)},
                                     .unsynced = {in[i].unsynced_left, in[i].unsynced_right},
                                     .keep = in[i].keep};
         confirmed[i] = !in[i].held;
     }
-    assert_int_equal(brain_merge_boxes(box, n, '/', confirmed, &arena, &plan), 0);
+    assert_int_equal(brain_merge_boxes(box, n, '/', 1, confirmed, &arena, &plan), 0);
     for (size_t i = 0; i < plan.n && i < n_expected; i++) {
         const struct brain_box_op *op = &plan.op[i];
         if (op->verb != e[i].verb || op->side != e[i].side || op->number != e[i].number ||
@@ -138,18 +140,34 @@ static void case_85_recognised_by_the_caller(void **state)
           {BRAIN_BOX_RENAME, L, 85, "x/y", "x/b"});
 }
 
-/* 86 is not decided yet: two different new names, or two names exchanged, must at least do no harm. */
-static void case_86_is_left_alone(void **state)
+/* Two new names for one mailbox: the winner's, which is right here. */
+static void case_86_renamed_to_different_names(void **state)
 {
     const struct box apart[] = {BOX("a", "x", "y")};
-    const struct box exchanged[] = {BOX("a", "b", "a"), BOX("b", "a", "b")};
-    const struct box inside[] = {BOX("a", "a/b", "a")};
     const struct box below[] = {BOX("a", "x", "y"), BOX(NULL, "x/n", NULL)};
+    const struct box one_for_two[] = {BOX("a", "c", "a"), BOX("b", "b", "c")};
     (void)state;
-    check("86", apart, 1, NULL, 0);
-    check("86, and below it", below, 2, NULL, 0);
-    check("86, exchanged", exchanged, 2, NULL, 0);
-    check("86, into itself", inside, 1, NULL, 0);
+    CHECK("86", apart, {BRAIN_BOX_RENAME, 0, 86, "y", "x"});
+    CHECK("86, and below it", below, {BRAIN_BOX_RENAME, 0, 86, "y", "x"},
+          {BRAIN_BOX_CREATE, 1, 80, "y/n", NULL});
+    CHECK("86, one name for two", one_for_two, {BRAIN_BOX_RENAME, 0, 86, "a", "c"},
+          {BRAIN_BOX_RENAME, 0, 85, "c", "b"});
+}
+
+static void case_86_through_a_temporary_name(void **state)
+{
+    const struct box exchanged[] = {BOX("p/a", "p/b", "p/a", .key = 7), BOX("p/b", "p/a", "p/b", .key = 8),
+                                    BOX("p", "p", "p")};
+    const struct box inside[] = {BOX("a", "a/b", "a", .key = 7)};
+    const struct box interrupted[] = {BOX("a", "b", "mailmount-moving-7", .key = 7)};
+    const struct box somebody_elses[] = {BOX("a", "b", "mailmount-moving-8", .key = 7)};
+    (void)state;
+    CHECK("86, exchanged", exchanged, {BRAIN_BOX_RENAME, 1, 86, "p/mailmount-moving-7", "p/a"},
+          {BRAIN_BOX_RENAME, 1, 84, "p/a", "p/b"}, {BRAIN_BOX_RENAME, 1, 84, "p/b", "p/mailmount-moving-7"});
+    CHECK("86, into itself", inside, {BRAIN_BOX_RENAME, 1, 86, "mailmount-moving-7", "a"},
+          {BRAIN_BOX_RENAME, 1, 84, "a/b", "mailmount-moving-7"});
+    CHECK("86, interrupted", interrupted, {BRAIN_BOX_RENAME, 1, 86, "b", "mailmount-moving-7"});
+    CHECK("86, the same name by chance", somebody_elses, {BRAIN_BOX_RENAME, 0, 86, "mailmount-moving-8", "b"});
 }
 
 static void renames_wait_for_each_other(void **state)
@@ -205,10 +223,10 @@ static void without_a_delimiter_names_are_flat(void **state)
     struct arena arena = {0};
     struct brain_box_plan plan;
     (void)state;
-    assert_int_equal(brain_merge_boxes(box, 2, 0, NULL, &arena, &plan), 0);
+    assert_int_equal(brain_merge_boxes(box, 2, 0, 1, NULL, &arena, &plan), 0);
     assert_int_equal(plan.n, 1);
     assert_string_equal(plan.op[0].name, "x");
-    assert_int_equal(brain_merge_boxes(NULL, 0, '/', NULL, &arena, &plan), 0);
+    assert_int_equal(brain_merge_boxes(NULL, 0, '/', 1, NULL, &arena, &plan), 0);
     assert_int_equal(plan.n, 0);
     arena_finish(&arena);
 }
@@ -223,7 +241,8 @@ int main(void)
         cmocka_unit_test(inbox_is_kept),
         cmocka_unit_test(case_84_one_rename_takes_the_children),
         cmocka_unit_test(case_85_recognised_by_the_caller),
-        cmocka_unit_test(case_86_is_left_alone),
+        cmocka_unit_test(case_86_renamed_to_different_names),
+        cmocka_unit_test(case_86_through_a_temporary_name),
         cmocka_unit_test(renames_wait_for_each_other),
         cmocka_unit_test(creations_follow_renames),
         cmocka_unit_test(case_87_levels),

@@ -18,7 +18,7 @@
 #include <string.h>
 #include "brain.h"
 
-enum { BOXES_MAX = 8, NAME_MAX_OCTETS = 32, ROUNDS_MAX = 8 };
+enum { BOXES_MAX = 8, NAME_MAX_OCTETS = 64, ROUNDS_MAX = 8 };
 
 static const char *const universe[] = {"a", "b", "a/x", "a/y", "b/x", "a/x/z"};
 static const char *const targets[] = {"a", "b", "c", "a/x", "b/x", "c/x", "a/x/z"};
@@ -124,11 +124,12 @@ static struct brain_box_plan merge(const struct world *w, bool exchanged, struct
 
     for (size_t i = 0; i < w->n; i++) {
         box[i] = (struct brain_box){
+            .key = (int64_t)i + 1,
             .base = state_of(w->box[i].base),
             .side = {state_of(w->box[i].side[exchanged]), state_of(w->box[i].side[!exchanged])}};
         confirmed[i] = true;
     }
-    assert_int_equal(brain_merge_boxes(box, w->n, '/', confirmed, arena, &plan), 0);
+    assert_int_equal(brain_merge_boxes(box, w->n, '/', exchanged ? 0 : 1, confirmed, arena, &plan), 0);
     merges++;
     return plan;
 }
@@ -170,7 +171,8 @@ static void carry_out_rename(struct world *w, const struct brain_box_op *op)
 {
     char from[NAME_MAX_OCTETS], base[NAME_MAX_OCTETS];
 
-    check_levels_above(w, op);
+    if (!strstr(op->name, "mailmount-moving-")) /* which stays where it is */
+        check_levels_above(w, op);
     assert_string_equal(w->box[op->box].side[op->side], op->from);
     assert_false(taken(w, op->side, op->name));
     strcpy(from, op->from);
@@ -252,17 +254,6 @@ static bool is_settled(const struct world *w)
     return true;
 }
 
-/* One side let a mailbox go into itself, or out into its own parent's name: only a temporary name helps (86).
- */
-static bool is_undecided(const struct world *w)
-{
-    for (size_t i = 0; i < w->n; i++)
-        for (int side = 0; side < 2; side++)
-            if (w->box[i].base[0] && (below(w->box[i].side[side], w->box[i].base)))
-                return true;
-    return false;
-}
-
 static void fail_world(const char *what, const struct world *before, const struct world *after)
 {
     print_error("before:\n");
@@ -280,11 +271,18 @@ static void check_copy(const struct world *before, const struct world *after, in
             fail_world("not a copy of the side that changed", before, after);
 }
 
-/*
- * When both sides gave names that exclude each other (two for one mailbox, one for two, each below the
- * other), which case 86 does not decide yet, it may stay so; but then it is nothing else that is left, and
- * nothing was lost.
- */
+/* The winner renamed a mailbox to what the other side calls a new one: to the caller these two are one. */
+static bool is_stuck(const struct world *w)
+{
+    for (size_t i = 0; i < w->n; i++)
+        for (size_t k = 0; k < w->n; k++)
+            if (!w->box[i].base[0] && w->box[i].side[0][0] && w->box[k].base[0] &&
+                strcmp(w->box[i].side[0], w->box[k].side[1]) == 0)
+                return true;
+    return false;
+}
+
+/* Then it is nothing else that is left, and nothing was lost. */
 static void check_stuck(const struct world *before, const struct world *after)
 {
     for (size_t i = 0; i < after->n; i++) {
@@ -303,6 +301,8 @@ static void check_world(const struct world *before, int only, size_t *undecided)
     int rounds = settle(&whole, SIZE_MAX, &planned);
 
     if (!is_settled(&whole) && only < 0) {
+        if (!is_stuck(before))
+            fail_world("stuck", before, &whole);
         check_stuck(before, &whole);
         ++*undecided;
         return;
@@ -365,12 +365,6 @@ static void check_steps(const struct world *forest, int side, size_t first, int 
     if (!take_step(&w, side, step_number(first)) || !take_step(&w, other, step_number(second)))
         return;
     pair_created(&w);
-    if (is_undecided(&w)) {
-        struct world end = w;
-        settle(&end, SIZE_MAX, NULL);
-        ++*undecided;
-        return;
-    }
     check_world(&w, side == other ? side : second == 0 ? side : first == 0 ? other : -1, undecided);
     ++*checked;
 }
@@ -389,7 +383,7 @@ static void all_forests(int sides, size_t at_least, size_t at_most_undecided)
                     check_steps(&forest, side, first, sides == 1 ? side : !side, second, &checked,
                                 &undecided);
     }
-    print_message("%zu worlds, %zu left to case 86\n", checked, undecided);
+    print_message("%zu worlds, %zu left to the caller\n", checked, undecided);
     assert_true(checked >= at_least);
     assert_true(undecided <= at_most_undecided);
 }
@@ -397,13 +391,13 @@ static void all_forests(int sides, size_t at_least, size_t at_most_undecided)
 static void one_side_changed(void **state)
 {
     (void)state;
-    all_forests(1, 19000, 600);
+    all_forests(1, 20000, 0);
 }
 
 static void both_sides_changed(void **state)
 {
     (void)state;
-    all_forests(2, 20000, 4500);
+    all_forests(2, 20000, 700);
     assert_true(merges > 100000);
 }
 
