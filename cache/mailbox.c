@@ -19,7 +19,8 @@
 
 #define COLUMNS                                                                                              \
     "id, parent, name, leaf, dirs, removed, attributes, remote, delimiter, uidvalidity, uidnext, modseq,"    \
-    " exists_count, permanent, keywords_allowed, synced_at, mtime_tmp, mtime_new, mtime_cur, mtime_box"
+    " exists_count, permanent, keywords_allowed, synced_at, mtime_tmp, mtime_new, mtime_cur, mtime_box,"   \
+    " mailboxid"
 
 static void read_row(struct statement *s, struct mailbox *m)
 {
@@ -43,6 +44,7 @@ static void read_row(struct statement *s, struct mailbox *m)
     m->synced_at = column_int(s, at++);
     for (int sub = SUB_TMP; sub <= SUB_BOX; sub++)
         m->mtime_ns[sub] = column_int(s, at++);
+    column_text(s, at++, m->mailboxid, sizeof m->mailboxid);
 }
 
 static int only_row(struct statement *s, struct mailbox *ret)
@@ -318,6 +320,7 @@ static void put_place(struct statement *s, const struct mailbox *m)
     else
         put_null(s);
     put_int(s, m->delimiter);
+    put_text(s, m->mailboxid);
 }
 
 int mailbox_put_token(cache_tx *tx, const struct mailbox *m)
@@ -333,10 +336,10 @@ int mailbox_put_token(cache_tx *tx, const struct mailbox *m)
 static int insert_row(cache_tx *tx, struct mailbox *m)
 {
     static const char sql[] =
-        "INSERT INTO mailbox (parent, name, leaf, dirs, removed, attributes, remote, delimiter,"
+        "INSERT INTO mailbox (parent, name, leaf, dirs, removed, attributes, remote, delimiter, mailboxid,"
         " uidvalidity, uidnext, modseq, exists_count, permanent, keywords_allowed, synced_at,"
         " mtime_tmp, mtime_new, mtime_cur, mtime_box)"
-        " VALUES (?,?,?,?,?,?,?,?, ?,?,?,?,?,?,?, ?,?,?,?)";
+        " VALUES (?,?,?,?,?,?,?,?,?, ?,?,?,?,?,?,?, ?,?,?,?)";
     int64_t now = cache_tx_now(tx);
     CLEANUP(statement_end) struct statement *s = statement_begin(&tx->rd, sql);
     put_place(s, m);
@@ -353,7 +356,7 @@ static int update_row(cache_tx *tx, const struct mailbox *m)
 {
     static const char sql[] =
         "UPDATE mailbox SET parent = ?, name = ?, leaf = ?, dirs = ?, removed = ?, attributes = ?,"
-        " remote = ?, delimiter = ?, uidvalidity = ?, uidnext = ?, modseq = ?, exists_count = ?,"
+        " remote = ?, delimiter = ?, mailboxid = ?, uidvalidity = ?, uidnext = ?, modseq = ?, exists_count = ?,"
         " permanent = ?, keywords_allowed = ?, synced_at = ? WHERE id = ?";
     CLEANUP(statement_end) struct statement *s = statement_begin(&tx->rd, sql);
     put_place(s, m);

@@ -42,6 +42,7 @@ struct mailbox {
     bool on_server;
     char remote[MAILBOX_REMOTE_MAX]; /* base name, wire form; "" when not on_server */
     char delimiter;                  /* of the server, 0 for none */
+    char mailboxid[256];             /* MAILBOXID (RFC 8474 4), "" when the server tells none */
     /* The sync token: what was seen of the server's mailbox, and nothing later. 0: never seen. */
     uint32_t uidvalidity, uidnext;
     uint64_t modseq;

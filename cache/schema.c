@@ -147,6 +147,9 @@ static const char *const step[] = {
 
     /* 3 -> 4: whose copy on the server has left, and may turn up elsewhere (cases 11, 42, 44) */
     "CREATE TABLE orphan (message INTEGER PRIMARY KEY NOT NULL REFERENCES message (id) ON DELETE CASCADE) STRICT;",
+
+    /* 4 -> 5: the server's name for a mailbox that no rename changes (cases 71, 85) */
+    "ALTER TABLE mailbox ADD COLUMN mailboxid TEXT NOT NULL DEFAULT '';",
 };
 _Static_assert(sizeof step / sizeof step[0] == SCHEMA_VERSION, "a step for each version");
 

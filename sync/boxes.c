@@ -18,6 +18,7 @@
 #include <string.h>
 #include "log.h"
 #include "name.h"
+#include "boxes_match.h"
 #include "boxes_rows.h"
 #include "private.h"
 
@@ -25,7 +26,8 @@ struct merge {
     struct engine *e;
     struct boxes *b;
     struct brain_box *box;          /* side CACHE_SIDE, side SERVER_SIDE */
-    const struct worker_box **seen; /* the listed one of each, or NULL */
+    struct box_row *row;
+    struct box_match *match; /* the listed one of each */
     bool *confirmed;
     size_t n, cap;
 };
@@ -95,7 +97,8 @@ static int take_listed(void *arg, const struct worker_box *listed)
     struct worker_box *copy = &b->listed[b->n_listed];
     *copy = *listed;
     copy->name = arena_strdup(&b->arena, strcasecmp(listed->name, "INBOX") ? listed->name : "INBOX");
-    if (!copy->name)
+    copy->id = listed->id ? arena_strdup(&b->arena, listed->id) : NULL;
+    if (!copy->name || (listed->id && !copy->id))
         return -ENOMEM;
     b->n_listed++;
     return 0;
@@ -117,7 +120,7 @@ static void sort_listed(struct boxes *b)
     b->n_listed = kept;
 }
 
-static const struct worker_box *find_listed(const struct boxes *b, const char *name)
+const struct worker_box *boxes_find_listed(const struct boxes *b, const char *name)
 {
     struct worker_box key = {.name = name};
     return b->n_listed ? bsearch(&key, b->listed, b->n_listed, sizeof *b->listed, by_name) : NULL;
@@ -131,13 +134,13 @@ static struct brain_box *add_box(struct merge *m)
         if (!box)
             return NULL;
         m->box = box;
-        const struct worker_box **seen = reallocarray(m->seen, cap, sizeof *seen);
-        if (!seen)
+        struct box_row *row = reallocarray(m->row, cap, sizeof *row);
+        if (!row)
             return NULL;
-        m->seen = seen;
+        m->row = row;
         m->cap = cap;
     }
-    m->seen[m->n] = NULL;
+    memset(&m->row[m->n], 0, sizeof *m->row);
     return memset(&m->box[m->n++], 0, sizeof(struct brain_box));
 }
 
@@ -161,7 +164,7 @@ static int note_unsynced(void *arg, const struct message *m)
     return u->any;
 }
 
-/* One row of the cache becomes one box of the brain, with what the list says of it. */
+/* One row of the cache becomes one box of the brain. */
 static int take_row(void *arg, const struct mailbox *row)
 {
     struct merge *m = arg;
@@ -190,52 +193,105 @@ static int take_row(void *arg, const struct mailbox *row)
         box->side[HERE] = state_of(m, named ? name : row->remote, is_mailbox || row->dirs);
     if (row->on_server)
         box->base = state_of(m, row->remote, is_mailbox);
-    const struct worker_box *listed = find_listed(m->b, row->on_server ? row->remote : name);
-    /* A rename whose answer was lost: what was sent has happened (case 84). */
-    if (!listed && row->on_server && !row->removed && named &&
-        mailbox_find_remote(rd, name, &other) == -ENOENT)
-        listed = find_listed(m->b, name);
-    if (listed)
-        m->seen[m->n - 1] = listed;
-    /* Deleted, but for its name, which children need: what was in it is gone. */
-    bool hollow = listed && (listed->attributes & MAILBOX_NOSELECT) && row->on_server && row->uidvalidity;
-    if (listed && !hollow) {
-        box->side[THERE] = state_of(m, listed->name, !(listed->attributes & MAILBOX_NOSELECT));
-    }
+    m->row[m->n - 1] = (struct box_row){.id = row->id,
+                                        .here = named && !row->removed ? box->side[HERE].name : NULL,
+                                        .remote = box->base.name,
+                                        .mailboxid = arena_strdup(&m->b->arena, row->mailboxid),
+                                        .uidvalidity = row->uidvalidity,
+                                        .uidnext = row->uidnext,
+                                        .removed = row->removed};
     struct unsynced unsynced = {.rd = rd};
     int r = message_each_dirty(rd, row->id, note_unsynced, &unsynced);
     box->unsynced[HERE] = unsynced.any;
-    return r < 0 ? r : 0;
+    return r < 0 ? r : m->row[m->n - 1].mailboxid ? 0 : -ENOMEM;
 }
 
-static int by_pointer(const void *a, const void *b)
+/* Another mailbox under an old name: as if all had got new numbers (case 70). Nothing of what the row knows is true of
+ * it, even if its UIDVALIDITY happens to be the same. */
+static int put_replaced(cache_tx *tx, void *arg)
 {
-    const struct worker_box *const *x = a, *const *y = b;
-    return (*x > *y) - (*x < *y);
+    const struct worker_box *listed = ((struct box_match *)arg)->listed;
+    struct mailbox m;
+    int r = mailbox_find_remote(cache_tx_rd(tx), listed->name, &m);
+    if (r < 0)
+        return r == -ENOENT ? 0 : r;
+    if (m.uidvalidity)
+        m.uidvalidity = ~listed->uidvalidity ? ~listed->uidvalidity : 1;
+    snprintf(m.mailboxid, sizeof m.mailboxid, "%s", listed->id);
+    return mailbox_put(tx, &m);
+}
+
+/* The rows, and which of the list each is. */
+static enum worker_result match_rows(struct merge *m)
+{
+    m->n = 0;
+    free(m->match);
+    m->match = NULL;
+    if (mailbox_each(cache_reader(m->e->cache), -1, 0, take_row, m) < 0)
+        return WORKER_LOCAL;
+    m->match = calloc(m->n + 1, sizeof *m->match);
+    return m->match ? boxes_match(m->e, m->b, m->row, m->n, m->match) : WORKER_LOCAL;
+}
+
+/* Renames of ours that happened and were not recorded. true: there were some, and the rows are others now. */
+static bool record_ours(struct merge *m, enum worker_result *r)
+{
+    bool any = false;
+    for (size_t i = 0; i < m->n && *r == WORKER_DONE; i++) {
+        if (!m->match[i].ours)
+            continue;
+        struct boxes_rename rename = {
+            .from = m->row[i].remote, .to = m->match[i].listed->name, .delimiter = m->b->delimiter};
+        any = true;
+        if (cache_write(m->e->cache, CACHE_FROM_SERVER, CACHE_NOW, boxes_put_renamed, &rename) < 0)
+            *r = WORKER_LOCAL;
+    }
+    return any && *r == WORKER_DONE;
+}
+
+/* What the list says of the rows. */
+static enum worker_result take_listed_sides(struct merge *m)
+{
+    enum worker_result r = match_rows(m);
+
+    if (r == WORKER_DONE && record_ours(m, &r))
+        r = match_rows(m);
+    for (size_t i = 0; i < m->n && r == WORKER_DONE; i++) {
+        const struct worker_box *listed = m->match[i].listed;
+        if (!listed)
+            continue;
+        /* Deleted, but for its name, which children need: what was in it is gone. */
+        bool level = listed->attributes & MAILBOX_NOSELECT;
+        if (!(level && m->row[i].remote && m->row[i].uidvalidity))
+            m->box[i].side[THERE] = state_of(m, listed->name, !level);
+        if (m->match[i].replaced &&
+            cache_write(m->e->cache, CACHE_FROM_SERVER, CACHE_NOW, put_replaced, &m->match[i]) < 0)
+            r = WORKER_LOCAL;
+    }
+    return r;
 }
 
 /* What the list has and no row knows. */
 static int take_unknown(struct merge *m)
 {
-    size_t known = m->n, used = 0;
-    const struct worker_box **seen = calloc(known + 1, sizeof *seen);
-    if (!seen)
-        return -ENOMEM;
-    for (size_t i = 0; i < known; i++)
-        if (m->seen[i])
-            seen[used++] = m->seen[i];
-    qsort(seen, used, sizeof *seen, by_pointer);
-    int r = 0;
-    for (size_t i = 0; i < m->b->n_listed && !r; i++) {
+    size_t known = m->n;
+    bool *seen = calloc(m->b->n_listed + 1, sizeof *seen);
+    int r = seen ? 0 : -ENOMEM;
+    for (size_t i = 0; i < known && r == 0; i++)
+        if (m->match[i].listed)
+            seen[m->match[i].listed - m->b->listed] = true;
+    for (size_t i = 0; i < m->b->n_listed && r == 0; i++) {
         const struct worker_box *listed = &m->b->listed[i];
-        if (used && bsearch(&listed, seen, used, sizeof *seen, by_pointer))
+        struct brain_box *box = seen[i] ? NULL : add_box(m);
+        if (seen[i])
             continue;
-        struct brain_box *box = add_box(m);
-        if (!box) {
+        struct box_match *grown = box ? reallocarray(m->match, m->n, sizeof *grown) : NULL;
+        if (!grown) {
             r = -ENOMEM;
             break;
         }
-        m->seen[m->n - 1] = listed;
+        m->match = grown;
+        m->match[m->n - 1] = (struct box_match){.listed = listed};
         box->side[THERE] = state_of(m, listed->name, !(listed->attributes & MAILBOX_NOSELECT));
     }
     free(seen);
@@ -248,7 +304,7 @@ static enum worker_result confirm_one(struct merge *m, size_t i)
     struct brain_box *box = &m->box[i];
     struct worker_error error = {0};
     enum worker_result r = WORKER_GONE;
-    if (!m->seen[i])
+    if (!m->match[i].listed)
         r = m->e->worker->ops->status(m->e->worker, box->base.name, NULL, &error);
     if (engine_session_ended(r))
         return r;
@@ -334,7 +390,7 @@ static enum worker_result carry_out_here(struct merge *m, const struct brain_box
 {
     struct engine *e = m->e;
     const struct brain_box *box = &m->box[op->box];
-    const struct worker_box *listed = m->seen[op->box];
+    const struct worker_box *listed = m->match[op->box].listed;
     int r = 0;
 
     if (op->verb == BRAIN_BOX_CREATE && listed) {
@@ -342,6 +398,13 @@ static enum worker_result carry_out_here(struct merge *m, const struct brain_box
         r = cache_write(e->cache, CACHE_FROM_SERVER, CACHE_SOON, boxes_put_listed, &make);
         if (r == -EINVAL || r == -ENAMETOOLONG) {
             log_warning("a mailbox whose name cannot be shown is left alone");
+            r = 0;
+        }
+    } else if (op->verb == BRAIN_BOX_RENAME) {
+        struct boxes_move move = {.id = box->key, .to = op->name, .delimiter = m->b->delimiter};
+        r = cache_write(e->cache, CACHE_FROM_SERVER, CACHE_NOW, boxes_put_moved, &move);
+        if (r == -EINVAL || r == -ENAMETOOLONG) {
+            log_warning("mailbox %lld: its new name cannot be shown", (long long)box->key);
             r = 0;
         }
     } else if (op->verb == BRAIN_BOX_DELETE || op->verb == BRAIN_BOX_FORGET) {
@@ -359,7 +422,7 @@ static enum worker_result carry_out(struct merge *m, const struct brain_box_op *
               op->side);
     if (op->verb == BRAIN_BOX_AGREE) {
         struct boxes_agree agree = {
-            .id = box->key, .remote = op->name, .listed = m->seen[op->box], .delimiter = m->b->delimiter};
+            .id = box->key, .remote = op->name, .listed = m->match[op->box].listed, .delimiter = m->b->delimiter};
         return cache_write(m->e->cache, CACHE_FROM_SERVER, CACHE_SOON, boxes_put_agreed, &agree) < 0
                    ? WORKER_LOCAL
                    : WORKER_DONE;
@@ -369,7 +432,7 @@ static enum worker_result carry_out(struct merge *m, const struct brain_box_op *
     if (op->verb == BRAIN_BOX_CREATE) {
         enum worker_result r = create_there(m, box, op->name);
         if (r == WORKER_DONE)
-            m->seen[op->box] = NULL; /* the list has it as what it was before: a level, or nothing */
+            m->match[op->box].listed = NULL; /* the list has it as what it was before: a level, or nothing */
         return r;
     }
     if (op->verb == BRAIN_BOX_RENAME)
@@ -387,7 +450,7 @@ static int take_news(struct merge *m)
     if (!b->news)
         return -ENOMEM;
     for (size_t i = 0; i < m->n; i++) {
-        const struct worker_box *l = m->seen[i];
+        const struct worker_box *l = m->match[i].listed;
         struct mailbox row, wanted;
         if (!l)
             continue;
@@ -430,11 +493,11 @@ enum worker_result boxes_merge(struct engine *e, struct boxes *ret)
         ret->delimiter = '/';
     e->delimiter = ret->delimiter;
     sort_listed(ret);
-    if (mailbox_each(cache_reader(e->cache), -1, 0, take_row, &m) < 0 || take_unknown(&m) < 0) {
+    r = take_listed_sides(&m);
+    if (r == WORKER_DONE && take_unknown(&m) < 0)
         r = WORKER_LOCAL;
-        goto out;
-    }
-    r = confirm_missing(&m);
+    if (r == WORKER_DONE)
+        r = confirm_missing(&m);
     if (r != WORKER_DONE)
         goto out;
     if (brain_merge_boxes(m.box, m.n, ret->delimiter, THERE, m.confirmed, &ret->arena, &plan) < 0)
@@ -448,6 +511,7 @@ enum worker_result boxes_merge(struct engine *e, struct boxes *ret)
         r = WORKER_LOCAL;
 out:
     free(m.box);
-    free(m.seen);
+    free(m.row);
+    free(m.match);
     return r;
 }

@@ -66,6 +66,8 @@ void boxes_take_attributes(struct mailbox *m, const struct worker_box *listed, c
     unsigned was = m->attributes;
     m->attributes = (m->attributes & ~(unsigned)LISTED_ATTRIBUTES) | (listed->attributes & LISTED_ATTRIBUTES);
     m->delimiter = listed->delimiter ? listed->delimiter : delimiter;
+    if (listed->id)
+        snprintf(m->mailboxid, sizeof m->mailboxid, "%s", listed->id);
     bool turned = (m->attributes & ~was & MAILBOX_NOSELECT) && m->on_server;
     if (turned && !m->uidvalidity) /* what was looked into is dealt with by the merge: it is hollow */
         m->dirs = 0;
@@ -141,6 +143,39 @@ int boxes_put_renamed(cache_tx *tx, void *arg)
 {
     struct renamed a = {.tx = tx, .rename = arg};
     return mailbox_each(cache_tx_rd(tx), -1, 0, rename_child, &a);
+}
+
+int boxes_put_moved(cache_tx *tx, void *arg)
+{
+    const struct boxes_move *move = arg;
+    const char *last = move->delimiter ? strrchr(move->to, move->delimiter) : NULL;
+    const char *leaf = last ? last + 1 : move->to;
+    char above[MAILBOX_REMOTE_MAX], was[MAILBOX_REMOTE_MAX];
+    struct mailbox m, parent = {0}, other;
+
+    int r = mailbox_get(cache_tx_rd(tx), move->id, &m);
+    if (r < 0)
+        return r == -ENOENT ? 0 : r;
+    if (last) {
+        snprintf(above, sizeof above, "%.*s", (int)(last - move->to), move->to);
+        r = make_path(tx, above, move->delimiter, &parent);
+    }
+    char plain[NAME_COMPONENT_MAX + 1];
+    int cut = r < 0 ? r : name_to_component(leaf, strlen(leaf), plain);
+    if (cut < 0)
+        return cut;
+    bool exact = cut == 0;
+    m.parent = parent.id;
+    snprintf(m.name, sizeof m.name, "%s", plain);
+    for (unsigned i = 2; mailbox_find(cache_tx_rd(tx), m.parent, m.name, &other) == 0 && other.id != m.id; i++) {
+        snprintf(m.name, sizeof m.name, "%.240s%%~%u", plain, i);
+        exact = false;
+    }
+    snprintf(m.leaf, sizeof m.leaf, "%s", exact ? "" : leaf);
+    memcpy(was, m.remote, sizeof was);
+    r = mailbox_put(tx, &m);
+    struct boxes_rename rename = {.from = was, .to = move->to, .delimiter = move->delimiter};
+    return r == 0 && was[0] ? boxes_put_renamed(tx, &rename) : r;
 }
 
 #define REMOVE_BATCH 256

@@ -33,6 +33,15 @@ struct boxes_rename {
 };
 int boxes_put_renamed(cache_tx *tx, void *rename);
 
+/* The server renamed it: it gets that name here too, and with what is below it in the base (cases 85 and 86). The level
+ * above stands already. -EINVAL, -ENAMETOOLONG when the name cannot be shown. */
+struct boxes_move {
+    int64_t id;
+    const char *to;
+    char delimiter;
+};
+int boxes_put_moved(cache_tx *tx, void *move);
+
 /* The server's mailbox is gone: its mail here goes to the restorable rows, mail that the server never had
  * stays in view, and with it the mailbox. Takes an int64_t, the mailbox. */
 int boxes_remove_row(cache_tx *tx, void *id);

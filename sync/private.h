@@ -123,6 +123,8 @@ struct boxes {
  * ret tells which mailboxes need a scan. */
 enum worker_result boxes_merge(struct engine *e, struct boxes *ret);
 void boxes_finish(struct boxes *b);
+/* By name, or NULL. */
+const struct worker_box *boxes_find_listed(const struct boxes *b, const char *name);
 /* Mailboxes removed here, once their mail's removal is through: DELETE on the server. */
 enum worker_result boxes_delete(struct engine *e);
 

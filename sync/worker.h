@@ -48,6 +48,8 @@ struct worker_box {
     bool has_status;     /* the rest is known, and not stale */
     uint32_t messages, uidnext, uidvalidity, unseen;
     uint64_t modseq; /* HIGHESTMODSEQ, 0 when not offered */
+    /* MAILBOXID (RFC 8474 4.1): the mailbox's for ever, and no other one's, whatever its name. NULL: not told. */
+    const char *id;
 };
 
 /* What was seen of a mailbox. A scan's uidvalidity is never 0: of a server that tells none it is the one of the token

@@ -392,11 +392,21 @@ static size_t find_collision(const struct merge *m, int side, const char *from, 
     return m->n;
 }
 
+/* Another box was agreed on under this name, which it has lost on a side, and that is still to be dealt with: two
+ * with one base name could not be told apart. */
+static size_t find_base(const struct merge *m, const struct node *self, const char *name)
+{
+    for (size_t i = 0; i < m->n; i++)
+        if (&m->node[i] != self && same_name(m->node[i].base, name))
+            return i;
+    return m->n;
+}
+
 /* Can `from` be called `to` on this side now? The levels above are made to stand if they can. */
 static bool is_ready(struct merge *m, int side, const struct node *x, const char *from, const char *to)
 {
     if (!is_free(m, side, to, x) || lies_below(m, to, from, strlen(from)) ||
-        find_collision(m, side, from, to) < m->n)
+        find_collision(m, side, from, to) < m->n || find_base(m, x, to) < m->n)
         return false;
     return stand_levels_above(m, side, to);
 }

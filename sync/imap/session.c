@@ -196,6 +196,7 @@ static const struct {
     HAS("LOGINDISABLED", login_disabled),
     HAS("AUTH=PLAIN", auth_plain),
     HAS("QUOTA", quota),
+    HAS("OBJECTID", objectid),
 #undef HAS
 };
 

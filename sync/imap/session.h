@@ -28,7 +28,7 @@
 struct imap_capabilities {
     bool condstore, qresync /* offered */, enable, uidplus, move, idle, unselect, id, esearch;
     bool list_extended, list_status, special_use, literal_plus, literal_minus, binary, sasl_ir;
-    bool starttls, login_disabled, auth_plain, quota;
+    bool starttls, login_disabled, auth_plain, quota, objectid;
 };
 
 /* The mailbox that is selected; all zero when none is. */

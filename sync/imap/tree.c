@@ -13,6 +13,7 @@
 #include "session.h"
 
 #define BATCH 32            /* STATUS commands under way at once */
+#define MAILBOXID_MAX 255   /* octets (RFC 8474 7) */
 #define MAILBOXES_MAX 50000 /* a server that tells more is out of its mind */
 
 /* enum mailbox_attributes of the cache, which this layer does not see; worker.h gives the numbers. */
@@ -143,12 +144,29 @@ static int on_list(struct tree *t, struct cursor c, struct list *l)
     return r == 0 ? list_add(l, &b) : r;
 }
 
-static int status_item(struct cursor *c, struct worker_box *b)
+/* "(F2212ea87-6097-4256)" */
+static int mailbox_id(struct tree *t, struct cursor *c, struct worker_box *b)
+{
+    bool nil;
+    if (!cursor_char(c, '('))
+        return -EPROTO;
+    int r = cursor_string(c, &t->name, &nil);
+    if (r < 0 || !cursor_char(c, ')'))
+        return r < 0 ? r : -EPROTO;
+    if (nil || t->name.length == 0 || t->name.length > MAILBOXID_MAX)
+        return 0;
+    b->id = arena_strdup(&t->names, t->name.data);
+    return b->id != NULL ? 0 : -ENOMEM;
+}
+
+static int status_item(struct tree *t, struct cursor *c, struct worker_box *b)
 {
     char word[32];
     uint64_t n = 0;
     if (cursor_atom(c, word, sizeof word) == 0 || !cursor_char(c, ' '))
         return -EPROTO;
+    if (strcmp(word, "MAILBOXID") == 0)
+        return mailbox_id(t, c, b);
     struct cursor at = *c;
     if (!cursor_number(&at, &n))
         n = 0;
@@ -173,7 +191,7 @@ static int on_status(struct tree *t, struct cursor c)
     if (r == 0 && (!cursor_char(&c, ' ') || !cursor_char(&c, '(')))
         r = -EPROTO;
     while (r == 0 && !cursor_char(&c, ')')) {
-        r = status_item(&c, &b);
+        r = status_item(t, &c, &b);
         cursor_char(&c, ' ');
     }
     return r == 0 ? list_add(&t->numbers, &b) : r;
@@ -206,8 +224,12 @@ static void tree_finish(struct tree *t)
 
 static const char *status_items(const struct imap *im)
 {
-    return im->has.condstore ? "(MESSAGES UIDNEXT UIDVALIDITY UNSEEN HIGHESTMODSEQ)"
-                             : "(MESSAGES UIDNEXT UIDVALIDITY UNSEEN)";
+    static const char *const items[2][2] = {
+        {"(MESSAGES UIDNEXT UIDVALIDITY UNSEEN)", "(MESSAGES UIDNEXT UIDVALIDITY UNSEEN MAILBOXID)"},
+        {"(MESSAGES UIDNEXT UIDVALIDITY UNSEEN HIGHESTMODSEQ)",
+         "(MESSAGES UIDNEXT UIDVALIDITY UNSEEN HIGHESTMODSEQ MAILBOXID)"},
+    };
+    return items[im->has.condstore][im->has.objectid];
 }
 
 static enum worker_result run_over_selected(struct imap *im, const char *verb, const char *mailbox,
@@ -366,6 +388,7 @@ static void join(struct tree *t)
             .uidvalidity = s->uidvalidity,
             .unseen = s->unseen,
             .modseq = s->modseq,
+            .id = s->id,
         };
         *b = both;
     }
@@ -452,6 +475,7 @@ enum worker_result imap_status(struct worker *w, const char *mailbox, struct wor
             list_find(&t.numbers, strcasecmp(mailbox, "INBOX") == 0 ? "INBOX" : mailbox);
         *ret = b != NULL ? *b : (struct worker_box){0};
         ret->name = mailbox;
+        ret->id = NULL; /* it would not outlive this */
     }
     tree_finish(&t);
     return imap_harmless(r, e);

@@ -662,6 +662,37 @@ static void test_tree(void **state)
     end();
 }
 
+static int on_id(void *arg, const struct worker_box *b)
+{
+    (void)arg;
+    snprintf(names + strlen(names), sizeof names - strlen(names), "%s=%s ", b->name, b->id ? b->id : "-");
+    return 0;
+}
+
+/* RFC 8474 4: a mailbox keeps its id, whose case counts, under any name. What is none is left alone. */
+static void test_mailbox_ids(void **state)
+{
+    (void)state;
+    static const char *const script[] = {
+        OPEN(" LIST-EXTENDED LIST-STATUS OBJECTID"),
+        "C:LIST \"\" \"*\" RETURN (SUBSCRIBED STATUS (MESSAGES UIDNEXT UIDVALIDITY UNSEEN MAILBOXID))",
+        "S:* LIST () \"/\" a",
+        "S:* LIST () \"/\" b",
+        "S:* LIST () \"/\" c",
+        "S:* LIST () \"/\" d",
+        "S:* STATUS a (MESSAGES 3 MAILBOXID (F2212ea87-6097) UIDNEXT 4)",
+        "S:* STATUS b (MAILBOXID NIL)",
+        "S:* STATUS c (MAILBOXID ())",
+        "S:* STATUS d (MESSAGES 1)",
+        "S:$ OK",
+        BYE};
+    begin(script);
+    names[0] = '\0';
+    assert_int_equal(rig.w->ops->tree(rig.w, on_id, NULL, &rig.e), WORKER_DONE);
+    assert_string_equal(names, "a=F2212ea87-6097 b=- c=- d=- ");
+    end();
+}
+
 /* Of two roots the tighter one; nothing where it is refused or not offered, and no command for the latter. */
 static void test_quota(void **state)
 {
@@ -745,6 +776,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_append),        cmocka_unit_test(test_unknown),
         cmocka_unit_test(test_change),        cmocka_unit_test(test_expunge),
         cmocka_unit_test(test_long_sets),     cmocka_unit_test(test_tree),
+        cmocka_unit_test(test_mailbox_ids),
         cmocka_unit_test(test_quota),         cmocka_unit_test(test_watch),
     };
     if (argc > 1)

@@ -238,6 +238,7 @@ struct model_box *model_add_box(struct model *m, const char *name)
                             .permanent = FLAGS_SYSTEM,
                             .keywords_allowed = true};
     memcpy(b->name, name, strlen(name) + 1);
+    snprintf(b->id, sizeof b->id, "box-%u", ++m->ids);
     touched(m, b);
     return b;
 }
@@ -372,6 +373,15 @@ void model_rename(struct model *m, const char *from, const char *to)
 void model_delete(struct model *m, const char *box)
 {
     model_drop_box(m, lock_box(m, box));
+    pthread_mutex_unlock(&m->lock);
+}
+
+void model_replace(struct model *m, const char *box)
+{
+    struct model_box *b = lock_box(m, box);
+    uint32_t uidvalidity = b->uidvalidity;
+    model_drop_box(m, b);
+    model_add_box(m, box)->uidvalidity = uidvalidity;
     pthread_mutex_unlock(&m->lock);
 }
 

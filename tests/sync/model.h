@@ -27,6 +27,7 @@ struct model_features {
     bool uidplus;     /* APPENDUID and COPYUID are told */
     bool move;        /* else WORKER_MOVE copies */
     bool list_status; /* the tree brings numbers */
+    bool objectid;    /* and MAILBOXIDs */
 };
 
 /* What a server of this time can do. */
@@ -89,6 +90,8 @@ void model_create(struct model *m, const char *box);
 void model_rename(struct model *m, const char *from, const char *to); /* children too */
 void model_delete(struct model *m, const char *box);
 /* New UIDVALIDITY; messages keep their order and get new UIDs from `first` on. */
+/* Deletes it and makes another one of the same name, with the same UIDVALIDITY. */
+void model_replace(struct model *m, const char *box);
 void model_renumber(struct model *m, const char *box, uint32_t first);
 /* Which flags the mailbox stores. */
 void model_permit(struct model *m, const char *box, flags_t permanent, bool keywords_allowed);

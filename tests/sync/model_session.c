@@ -161,6 +161,7 @@ static void fill_box(const struct session *s, const struct model_box *b, bool st
     ret->messages = (uint32_t)b->n;
     ret->uidnext = b->uidnext;
     ret->uidvalidity = b->uidvalidity;
+    ret->id = s->m->features.objectid ? b->id : NULL;
     ret->modseq = s->m->features.speed == WORKER_SPEED_NONE ? 0 : b->modseq;
     for (size_t i = 0; i < b->n; i++)
         ret->unseen += !(b->message[i].flags & FLAG_SEEN);
@@ -168,7 +169,7 @@ static void fill_box(const struct session *s, const struct model_box *b, bool st
 
 struct listed {
     struct worker_box box;
-    char name[MODEL_NAME];
+    char name[MODEL_NAME], id[16];
 };
 
 static enum worker_result model_op_tree(struct worker *w, int (*each)(void *arg, const struct worker_box *b),
@@ -186,11 +187,13 @@ static enum worker_result model_op_tree(struct worker *w, int (*each)(void *arg,
             continue;
         fill_box(s, b, s->m->features.list_status, &list[n].box);
         memcpy(list[n].name, b->name, sizeof list[n].name);
+        memcpy(list[n].id, b->id, sizeof list[n].id);
         n++;
     }
     pthread_mutex_unlock(&s->m->lock);
     for (size_t i = 0; i < n && r == WORKER_DONE; i++) {
         list[i].box.name = list[i].name;
+        list[i].box.id = list[i].box.id ? list[i].id : NULL;
         int result = each(arg, &list[i].box);
         if (result < 0)
             e->err = result;
@@ -214,6 +217,7 @@ static enum worker_result model_op_status(struct worker *w, const char *mailbox,
     if (ret) {
         fill_box(s, b, true, ret);
         ret->name = mailbox;
+        ret->id = NULL;
     }
     return leave(s, WORKER_DONE);
 }

@@ -32,6 +32,7 @@ struct model_expunged {
 struct model_box {
     bool used;
     char name[MODEL_NAME];
+    char id[16]; /* MAILBOXID */
     unsigned attributes;
     uint32_t uidvalidity, uidnext;
     uint64_t modseq;
@@ -58,7 +59,7 @@ struct model {
     unsigned hook_events, hook_nth;
     void (*hook)(void *arg);
     void *hook_arg;
-    unsigned operations, refused;
+    unsigned operations, refused, ids;
 };
 
 /* All of these are called with the lock held. */
