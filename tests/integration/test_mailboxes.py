@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from support import eventually, mail, stays
+from support import equal, eventually, mail, stays
 
 
 def make(path, order=("cur", "new", "tmp")):
@@ -218,6 +218,28 @@ def test_renamed_apart(world):
     eventually(lambda: m.box("Theirs").is_dir() and m.tokens("Theirs") == ["x"])
     boxes = world.witness.mailboxes()
     assert "Theirs" in boxes and "Old" not in boxes and "Mine" not in boxes
+
+
+@pytest.mark.parametrize("where", ["here", "there"])
+def test_exchanged(world, where):
+    """Case 86: through a temporary name, of which nothing stays; nothing is downloaded again."""
+    for box in ("A", "B", "A/below"):
+        world.witness.create(box)
+        world.witness.append(box, mail(box.replace("/", "-")), ["\\Seen"])
+    m = world.mailmount
+    m.mount()
+    inodes = {box: m.box(box).stat().st_ino for box in ("A", "B")}
+    if where == "here":
+        for old, new in (("A", "T"), ("B", "A"), ("T", "B")):
+            os.rename(m.box(old), m.box(new))
+    else:
+        for old, new in (("A", "T"), ("B", "A"), ("T", "B")):
+            world.witness.rename(old, new)
+    m.sync()
+    equal(lambda: [m.tokens(box) if m.box(box).is_dir() else None for box in ("A", "B", "B/below")], [["B"], ["A"], ["A-below"]])
+    assert [world.witness.tokens(box) for box in ("A", "B", "B/below")] == [["B"], ["A"], ["A-below"]]
+    assert sorted(world.witness.mailboxes()) == ["A", "B", "B/below", "INBOX"]
+    assert {box: m.box(box).stat().st_ino for box in ("A", "B")} == {"A": inodes["B"], "B": inodes["A"]}
 
 
 def test_made_on_both_sides(world):
