@@ -277,6 +277,7 @@ static bool open_session(struct engine *e)
         if (e->failures)
             log_info("on line again");
         e->open = true;
+        mask_forget_all(e);
         e->failures = 0;
         set_online(e);
         quota_refresh(e);
@@ -537,6 +538,7 @@ void engine_free(struct engine *e)
     e->worker->ops->destroy(e->worker);
     fetch_forget_claims(e);
     free(e->window);
+    mask_forget_all(e);
     pthread_cond_destroy(&e->wake);
     pthread_cond_destroy(&e->fetch);
     pthread_cond_destroy(&e->agreed);

@@ -57,6 +57,8 @@ struct engine {
     bool saw_orphans;    /* likewise: rows that stay, and may have to be found elsewhere (cache/orphan.h) */
     struct brake_window *window;
     size_t windows;
+    struct flag_mask *mask;
+    size_t masks;
 
     pthread_mutex_t lock;  /* a leaf; protects what follows */
     pthread_cond_t wake;   /* the engine thread waits here */
@@ -164,6 +166,13 @@ bool brake_holds_mailbox(cache_rd *rd, int64_t mailbox);
  */
 int brake_mailbox_may_go(struct engine *e, int64_t mailbox);
 int brake_mailbox_is_back(struct engine *e, int64_t mailbox);
+
+/* mask.c: flags that the server does not keep (cases 32, 33). Of `permanent`, those that it does. */
+flags_t mask_storable(const struct engine *e, int64_t mailbox, flags_t permanent);
+/* Is it known of each of these whether the server keeps it there? */
+bool mask_is_known(const struct engine *e, int64_t mailbox, flags_t flags);
+int mask_learn(struct engine *e, int64_t mailbox, flags_t kept, flags_t masked); /* -ENOMEM */
+void mask_forget_all(struct engine *e); /* another session, or none any more */
 
 /* push.c */
 enum worker_result push_run(struct engine *e);

@@ -254,7 +254,7 @@ static int put_token(cache_tx *tx, struct pull *p)
     m.exists = p->scan.token.exists;
     m.synced_at = clock_now_ns() / 1000000000;
     if (!p->scan.nothing) {
-        m.permanent = p->box.permanent;
+        m.permanent = p->scan.permanent;
         m.keywords_allowed = p->scan.keywords_allowed;
         if (m.attributes != p->box.attributes) { /* read-only, or not any more (case 92) */
             m.attributes = p->box.attributes;
@@ -463,7 +463,7 @@ static enum worker_result pull_once(struct pull *p, enum worker_depth depth, str
         return r;
     if (p->scan.nothing)
         return store(p);
-    p->box.permanent = p->scan.permanent;
+    p->box.permanent = mask_storable(e, p->box.id, p->scan.permanent);
     p->box.attributes &= ~(unsigned)MAILBOX_READ_ONLY;
     if (p->scan.read_only)
         p->box.attributes |= MAILBOX_READ_ONLY;

@@ -54,6 +54,7 @@ static struct mailbox *box_of(struct push *p, int64_t id)
     struct mailbox *m = arena_alloc(&p->arena, 1, sizeof *m);
     if (!m || mailbox_get(p->rd, id, m) < 0)
         return NULL;
+    m->permanent = mask_storable(p->e, id, m->permanent);
     return p->box[p->n_box++] = m;
 }
 

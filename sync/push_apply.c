@@ -178,13 +178,74 @@ static enum worker_result write_done(struct push *p, int (*done)(cache_tx *, voi
     return cache_write(p->e->cache, CACHE_FROM_SERVER, CACHE_SOON, done, p) < 0 ? WORKER_LOCAL : WORKER_DONE;
 }
 
+static enum worker_result store(struct push *p, struct group *g, flags_t add, flags_t removed,
+                                struct worker_outcome *outcome, struct worker_error *error)
+{
+    struct worker_op op = {.verb = WORKER_STORE,
+                           .mailbox = g->box->remote,
+                           .uidvalidity = g->box->uidvalidity,
+                           .uids = &g->uids,
+                           .add = add,
+                           .remove = removed,
+                           .verify = !mask_is_known(p->e, g->box->id, add)};
+    *outcome = (struct worker_outcome){0};
+    return p->e->worker->ops->apply(p->e->worker, &op, outcome, error);
+}
+
+/* Twice, if the server says OK and does not show what it was told (case 33). */
+static enum worker_result store_and_see(struct push *p, struct group *g, flags_t *ret_masked,
+                                        struct worker_error *error)
+{
+    struct worker_outcome outcome;
+    enum worker_result r = store(p, g, g->add, g->remove, &outcome, error);
+    if (r == WORKER_DONE && outcome.missing)
+        r = store(p, g, g->add, g->remove, &outcome, error);
+    if (r != WORKER_DONE)
+        return r;
+    if (outcome.missing)
+        log_warning("case 33: mailbox %lld: the server says OK to flags that it does not keep: they stay here",
+                    (long long)g->box->id);
+    *ret_masked = outcome.missing;
+    int learnt = mask_learn(p->e, g->box->id, outcome.shown & ~outcome.missing, outcome.missing);
+    return learnt < 0 ? WORKER_LOCAL : WORKER_DONE;
+}
+
+/* Keywords one by one: what is refused by itself is one that this mailbox cannot have (case 32). */
+static enum worker_result store_one_by_one(struct push *p, struct group *g, flags_t *ret_masked,
+                                           struct worker_error *error)
+{
+    struct worker_outcome outcome;
+    flags_t keywords = g->add & ~(FLAGS_SYSTEM & ~FLAG_FORWARDED);
+    enum worker_result r = store(p, g, g->add & ~keywords, g->remove, &outcome, error);
+
+    for (unsigned bit = 0; bit < 64 && r == WORKER_DONE; bit++) {
+        flags_t keyword = keywords & (flags_t)1 << bit;
+        if (!keyword)
+            continue;
+        r = store(p, g, keyword, 0, &outcome, error);
+        if (r != WORKER_REFUSED || error->retry_ms)
+            continue;
+        log_warning("case 32: mailbox %lld: a keyword is refused, and stays here: %s", (long long)g->box->id,
+                    error->text);
+        *ret_masked |= keyword;
+        r = mask_learn(p->e, g->box->id, 0, keyword) < 0 ? WORKER_LOCAL : WORKER_DONE;
+    }
+    return r;
+}
+
 static enum worker_result push_flags(struct push *p, struct group *g)
 {
-    struct worker_outcome outcome = {0};
     struct worker_error error = {0};
-    enum worker_result r = apply(p, g, WORKER_STORE, &outcome, &error);
+    flags_t masked = 0;
+
+    log_debug("mailbox %lld: flags of %zu messages", (long long)g->box->id, g->n);
+    enum worker_result r = store_and_see(p, g, &masked, &error);
+    if (r == WORKER_REFUSED && !error.retry_ms && (g->add & ~(FLAGS_SYSTEM & ~FLAG_FORWARDED)))
+        r = store_one_by_one(p, g, &masked, &error);
     if (r == WORKER_REFUSED)
         return refused(p, g, "store", &error);
+    for (size_t i = 0; i < g->n; i++)
+        p->item[g->item[i]].agreed &= ~masked;
     return r == WORKER_DONE ? write_done(p, store_done) : r;
 }
 

@@ -256,7 +256,7 @@ static int put_all(cache_tx *tx, void *arg)
     m.uidnext = p->scan.token.uidnext;
     m.modseq = p->scan.token.modseq;
     m.exists = p->scan.token.exists;
-    m.permanent = p->box.permanent;
+    m.permanent = p->scan.permanent;
     m.keywords_allowed = p->scan.keywords_allowed;
     m.synced_at = clock_now_ns() / 1000000000;
     return mailbox_put_token(tx, &m);
@@ -274,7 +274,7 @@ enum worker_result repair_mailbox(struct engine *e, struct mailbox *box, bool un
     if (r == WORKER_REFUSED)
         engine_fail_message(e, 0, box->id, "select", &error);
     if (r == WORKER_DONE) {
-        p.box.permanent = p.scan.permanent;
+        p.box.permanent = mask_storable(e, p.box.id, p.scan.permanent);
         int err = collect(&p, &arena);
         if (err == 0)
             err = cache_write(e->cache, CACHE_FROM_SERVER, CACHE_NOW, put_all, &p);

@@ -120,6 +120,7 @@ struct worker_op {
     uint32_t uidvalidity;
     const struct uidset *uids;
     flags_t add, remove; /* STORE: +FLAGS.SILENT and -FLAGS.SILENT, never FLAGS; APPEND: add */
+    bool verify;         /* STORE: +FLAGS instead, so that the server shows what came of it */
     /* APPEND. read gives exactly `size` octets in sum; a negative errno ends the attempt. */
     int64_t size; /* wire form */
     ssize_t (*read)(void *arg, void *out, size_t size);
@@ -134,6 +135,8 @@ struct worker_outcome {           /* what an operation gave */
     uint32_t uid;                 /* APPENDUID */
     struct uidset source, target; /* COPYUID: nth of source became nth of target, else both empty and
                                    * uidvalidity 0; the caller frees with uidset_finish */
+    /* STORE with verify: of `add`, what a message was shown with, and without, afterwards. */
+    flags_t shown, missing;
     bool moved;                   /* the source is gone. false: it was COPY, and the caller expunges */
 };
 

@@ -12,6 +12,39 @@
 #include <string.h>
 #include "session.h"
 
+/* What a STORE made of the flags (RFC 3501 6.4.6). */
+struct shown {
+    struct imap *im;
+    const struct worker_op *op;
+    struct worker_outcome *ret;
+};
+
+static int on_shown(void *arg, const struct reply *r)
+{
+    struct shown *s = arg;
+    struct reply_fetch f;
+    if (r->kind != REPLY_DATA || strcmp(r->name, "FETCH") != 0)
+        return 0;
+    int result = reply_fetch(r->args, s->im->keywords, &f);
+    if (result < 0)
+        return result == -EPROTO ? 0 : result;
+    if (f.has_flags && f.uid && uidset_has(s->op->uids, f.uid)) {
+        s->ret->shown |= s->op->add & f.flags;
+        s->ret->missing |= s->op->add & ~f.flags;
+    }
+    return 0;
+}
+
+static enum worker_result store_and_see(struct imap *im, const struct worker_op *op, struct worker_outcome *ret,
+                                        struct worker_error *e)
+{
+    struct shown shown = {.im = im, .op = op, .ret = ret};
+    struct command names = {0};
+    buf_adds(&names.text, "+FLAGS ");
+    command_flags(im, &names, op->add);
+    return imap_run_uids(im, "UID STORE", op->uids, &names, on_shown, &shown, e);
+}
+
 static enum worker_result store(struct imap *im, const struct uidset *uids, char sign, flags_t flags,
                                 struct worker_error *e)
 {
@@ -23,9 +56,11 @@ static enum worker_result store(struct imap *im, const struct uidset *uids, char
     return imap_run_uids(im, "UID STORE", uids, &names, NULL, NULL, e);
 }
 
-static enum worker_result store_both(struct imap *im, const struct worker_op *op, struct worker_error *e)
+static enum worker_result store_both(struct imap *im, const struct worker_op *op, struct worker_outcome *ret,
+                                     struct worker_error *e)
 {
-    enum worker_result r = store(im, op->uids, '+', op->add, e);
+    enum worker_result r = op->verify && op->add ? store_and_see(im, op, ret, e)
+                                                 : store(im, op->uids, '+', op->add, e);
     return r == WORKER_DONE ? store(im, op->uids, '-', op->remove, e) : r;
 }
 
@@ -168,7 +203,7 @@ static enum worker_result messages(struct imap *im, const struct worker_op *op, 
         return imap_harmless(r, e);
     switch (op->verb) {
     case WORKER_STORE:
-        return store_both(im, op, e);
+        return store_both(im, op, ret, e);
     case WORKER_EXPUNGE:
         return expunge(im, op->uids, e);
     default:

@@ -399,6 +399,14 @@ void model_renumber(struct model *m, const char *box, uint32_t first)
     pthread_mutex_unlock(&m->lock);
 }
 
+void model_distrust(struct model *m, const char *box, flags_t dropped, flags_t refused)
+{
+    struct model_box *b = lock_box(m, box);
+    b->dropped = dropped;
+    b->refused = refused;
+    pthread_mutex_unlock(&m->lock);
+}
+
 void model_permit(struct model *m, const char *box, flags_t permanent, bool keywords_allowed)
 {
     struct model_box *b = lock_box(m, box);

@@ -98,6 +98,8 @@ void model_permit(struct model *m, const char *box, flags_t permanent, bool keyw
 void model_read_only(struct model *m, const char *box, bool read_only);
 /* Is asked for before each APPEND, CREATE...: the server says NO to these verbs (bits 1 << verb). */
 void model_refuse(struct model *m, unsigned verbs);
+/* Flags, in the model's numbering, that STORE says OK to and does not store, and such that it refuses. */
+void model_distrust(struct model *m, const char *box, flags_t dropped, flags_t refused);
 
 /* ---- what is there ---- */
 struct model_view {

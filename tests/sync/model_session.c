@@ -386,13 +386,28 @@ static enum worker_result refuse(struct worker_error *e, int err, const char *wh
     return WORKER_REFUSED;
 }
 
+static bool refuses_flags(const struct change *c)
+{
+    return c->op->verb == WORKER_STORE && c->source && (flags_in(c->s, c->op->add) & c->source->refused);
+}
+
+static void show_stored(struct change *c, const struct model_message *msg)
+{
+    for (unsigned bit = 0; bit < 64; bit++) {
+        flags_t one = c->op->add & (flags_t)1 << bit;
+        if (one && c->op->verify)
+            *(flags_in(c->s, one) & msg->flags ? &c->out->shown : &c->out->missing) |= one;
+    }
+}
+
 static void store(struct change *c)
 {
-    flags_t may = model_storable(c->source), add = flags_in(c->s, c->op->add),
+    flags_t may = model_storable(c->source) & ~c->source->dropped, add = flags_in(c->s, c->op->add),
             removed = flags_in(c->s, c->op->remove);
     for (uint32_t uid = 0; uidset_next(&c->uids, &uid);) {
         struct model_message *msg = model_message(c->source, uid);
         model_set_flags(c->s->m, c->source, msg, ((msg->flags | (add & may)) & ~removed));
+        show_stored(c, msg);
     }
 }
 
@@ -506,6 +521,8 @@ static enum worker_result aim(struct change *c, bool half, struct worker_error *
     c->target = op->verb == WORKER_APPEND ? named : op->target ? model_box(m, op->target) : NULL;
     if (m->refused >> op->verb & 1)
         return refuse(e, -EACCES, "[NOPERM] the model refuses this");
+    if (refuses_flags(c))
+        return refuse(e, -ENOSPC, "[LIMIT] too many keywords");
     if (!has_uids(op->verb) && op->verb != WORKER_APPEND)
         return WORKER_DONE;
     if (!named && op->verb != WORKER_APPEND)

@@ -38,6 +38,7 @@ struct model_box {
     uint64_t modseq;
     flags_t permanent; /* the model's numbering */
     bool keywords_allowed, read_only;
+    flags_t dropped, refused; /* by STORE and APPEND: not stored, for all that it says; refused */
     struct model_message *message; /* in order of uid */
     size_t n, cap;
     struct model_expunged *expunged;

@@ -224,9 +224,94 @@ static void a_server_with_qresync(void **state)
     exercise(&model_full);
 }
 
+/* Case 33: OK, and not there. The flag stays here, is tried twice and no more, and is no removal by anybody. */
+static void a_server_that_says_ok_and_stores_nothing(void **state)
+{
+    struct rig *r = *state;
+    uint32_t uid = model_append(r->model, "INBOX", mail_wire(1), 0, 1600000001);
+    model_append(r->model, "INBOX", mail_wire(2), 0, 1600000002);
+    rig_start(r);
+    rig_agree(r);
+    int64_t id = file_find(r, "INBOX", mail_file(1)), other = file_find(r, "INBOX", mail_file(2));
+    flags_t mine = file_keyword(r, "Todo");
+    model_distrust(r->model, "INBOX", model_keyword(r->model, "Todo"), 0);
+    record_clear(&r->record);
+    file_flag(r, id, mine | FLAG_SEEN, 0);
+    rig_settles(r, 2);
+    rig_assert_changes(r, "STORE INBOX 1 +\\Seen +Todo\nSTORE INBOX 1 +\\Seen +Todo");
+    model_store(r->model, "INBOX", uid, FLAG_FLAGGED, 0);
+    file_flag(r, other, mine, 0);
+    rig_settles(r, 2);
+    rig_assert_changes(r, "STORE INBOX 1 +\\Seen +Todo\nSTORE INBOX 1 +\\Seen +Todo");
+    assert_int_equal(file_row(r, id).flags, mine | FLAG_SEEN | FLAG_FLAGGED);
+    assert_int_equal(file_row(r, other).flags, mine);
+    /* In the next session the server is asked again; what was set meanwhile stays where it is. */
+    model_distrust(r->model, "INBOX", 0, 0);
+    rig_stop(r);
+    rig_start(r);
+    file_flag(r, other, FLAG_SEEN, 0);
+    file_flag(r, id, 0, FLAG_SEEN);
+    rig_settles(r, 2);
+    assert_int_equal(file_row(r, id).flags, mine | FLAG_FLAGGED);
+    rig_stop(r);
+}
+
+/* Case 32: one keyword too many, among flags that the server takes. */
+static void a_keyword_that_is_refused(void **state)
+{
+    struct rig *r = *state;
+    struct model_view v;
+    uint32_t uid = model_append(r->model, "INBOX", mail_wire(1), FLAG_DRAFT, 1600000001);
+    rig_start(r);
+    rig_agree(r);
+    int64_t id = file_find(r, "INBOX", mail_file(1));
+    flags_t good = file_keyword(r, "Todo"), bad = file_keyword(r, "Later");
+    model_distrust(r->model, "INBOX", 0, model_keyword(r->model, "Later"));
+    file_flag(r, id, good | bad | FLAG_SEEN, FLAG_DRAFT);
+    rig_settles(r, 2);
+    assert_true(model_find(r->model, "INBOX", uid, &v));
+    assert_int_equal(v.flags, FLAG_SEEN | model_keyword(r->model, "Todo"));
+    assert_int_equal(file_row(r, id).flags, good | bad | FLAG_SEEN);
+    record_clear(&r->record);
+    model_store(r->model, "INBOX", uid, FLAG_FLAGGED, 0);
+    file_flag(r, id, FLAG_ANSWERED, 0);
+    rig_settles(r, 2);
+    rig_assert_changes(r, "STORE INBOX 1 +\\Answered");
+    assert_int_equal(file_row(r, id).flags, good | bad | FLAG_SEEN | FLAG_ANSWERED | FLAG_FLAGGED);
+    rig_stop(r);
+}
+
+/* Case 34: deltas, so that a flag that another client changes between our look and our command stays changed, without
+ * any condition that could fail. */
+static void change_other_flags(void *arg)
+{
+    struct rig *r = arg;
+    model_store(r->model, "INBOX", 1, FLAG_FLAGGED | model_keyword(r->model, "Theirs"), FLAG_DRAFT);
+}
+
+static void changed_there_just_before_our_command(void **state)
+{
+    struct rig *r = *state;
+    struct model_view v;
+    model_append(r->model, "INBOX", mail_wire(1), FLAG_DRAFT, 1600000001);
+    rig_start(r);
+    rig_agree(r);
+    int64_t id = file_find(r, "INBOX", mail_file(1));
+    model_between(r->model, MODEL_APPLY, 1, change_other_flags, r);
+    file_flag(r, id, FLAG_SEEN, 0);
+    rig_settles(r, 2);
+    rig_agree(r); /* the second round sees it */
+    assert_true(model_find(r->model, "INBOX", 1, &v));
+    assert_int_equal(v.flags, FLAG_SEEN | FLAG_FLAGGED | model_keyword(r->model, "Theirs"));
+    assert_int_equal(file_row(r, id).flags, FLAG_SEEN | FLAG_FLAGGED | file_keyword(r, "Theirs"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_server_that_says_ok_and_stores_nothing, rig_setup_stopped, rig_teardown),
+        cmocka_unit_test_setup_teardown(a_keyword_that_is_refused, rig_setup_stopped, rig_teardown),
+        cmocka_unit_test_setup_teardown(changed_there_just_before_our_command, rig_setup_stopped, rig_teardown),
         cmocka_unit_test_setup_teardown(keywords_have_letters, rig_setup_stopped, rig_teardown),
         cmocka_unit_test_setup_teardown(keywords_of_delivered_mail, rig_setup_stopped, rig_teardown),
         cmocka_unit_test_setup_teardown(a_mailbox_without_keywords, rig_setup_stopped, rig_teardown),
