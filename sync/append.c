@@ -255,6 +255,11 @@ static enum worker_result not_there(struct engine *e, const struct pending *p)
     enum worker_result r = WORKER_DONE;
     bool lied = p->accepted;
 
+    if (lied && p->kind != PENDING_MOVE) {
+        int same = follow_same_there(e, p->message, p->mailbox);
+        if (same)
+            return same < 0 ? WORKER_LOCAL : WORKER_DONE;
+    }
     log_info("row %lld: what was announced did not happen", (long long)p->message);
     if (lied && p->kind != PENDING_APPEND)
         r = source_is_there(e, p, &lied);

@@ -23,6 +23,9 @@
  * A message that waits to be appended may have come into its mailbox from elsewhere, as a server's own copy
  * of what a program filed (case 22): when the content is the same, octet for octet, it is that one.
  *
+ * A server may keep one message of each content: what it took then is what it had, and one row with us, too (case
+ * 64).
+ *
  * A message that was edited here is two rows until the server has the new text: what other clients mark the
  * old one with meanwhile, the new one is marked with (case 14). It may have been edited on the server too, by a client that replaced it: then
  * both texts are kept, and ours gets the keyword $SyncConflict (case 15).
@@ -221,6 +224,55 @@ bool follow_twin(struct engine *e, const struct message *m)
         cache_write(e->cache, CACHE_FROM_SERVER, CACHE_SOON, merge_twin, &id) < 0)
         log_warning("row %lld could not be paired", (long long)id);
     return true; /* merged, or to be compared when the other body is here */
+}
+
+/* ---- a server that keeps one of each (case 64) ---- */
+
+/* The same text in the same mailbox, with an address. */
+static int is_same_there(void *arg, const struct message *m)
+{
+    struct look *l = arg;
+    struct base_state base;
+    bool same = m->id != l->like->id && m->state == MESSAGE_PRESENT && m->has_hash &&
+                memcmp(m->hash, l->like->hash, sizeof m->hash) == 0 && m->mailbox == l->like->mailbox &&
+                base_of_message(l->rd, m->id, &base) == 0 && base.mailbox == l->mailbox;
+    if (same && !l->n++)
+        l->found = *m;
+    return 0;
+}
+
+struct copy_of {
+    int64_t id, mailbox;
+    bool is;
+};
+
+static int merge_copy(cache_tx *tx, void *arg)
+{
+    struct copy_of *c = arg;
+    struct message m;
+    struct base_state base;
+    struct look l = {.rd = cache_tx_rd(tx), .like = &m, .mailbox = c->mailbox};
+    int r = message_get(l.rd, c->id, &m);
+    if (r < 0 || m.state != MESSAGE_PRESENT || !m.has_hash || base_of_message(l.rd, m.id, &base) == 0)
+        return r == -ENOENT ? 0 : r;
+    r = m.message_id ? message_each_by_message_id(l.rd, m.message_id, is_same_there, &l) : 0;
+    if (r < 0 || !l.n)
+        return r;
+    log_info("case 64: row %lld is stored as row %lld, which was there before", (long long)m.id, (long long)l.found.id);
+    c->is = true;
+    r = message_set_flags(tx, &l.found, l.found.flags | (m.flags & ~FLAG_DELETED));
+    if (r == 0)
+        r = base_of_message(l.rd, l.found.id, &base);
+    if (r == 0)
+        r = cache_worker_agree(tx, l.found.id, &base); /* dirty, if that changed its flags */
+    return r == 0 ? message_forget(tx, m.id) : r;
+}
+
+int follow_same_there(struct engine *e, int64_t message, int64_t mailbox)
+{
+    struct copy_of c = {.id = message, .mailbox = mailbox};
+    int r = cache_write(e->cache, CACHE_FROM_SERVER, CACHE_NOW, merge_copy, &c);
+    return r < 0 ? r : c.is;
 }
 
 /* ---- edits, and what was done to the old text meanwhile (cases 14 and 15) ---- */

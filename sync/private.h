@@ -143,6 +143,9 @@ int follow_arrival(cache_tx *tx, int64_t mailbox, const struct cache_worker_news
 /* The address of a row is gone on the server, and the row is not (moved or flagged here). */
 int follow_orphan(struct engine *e, cache_tx *tx, const struct message *m);
 int follow_departure(cache_tx *tx, struct message *m, const struct base_state *base);
+/* The server took this row's mail, and has nothing new in that mailbox. Has it the same text there already, from before?
+ * Then the row is that one's from now on: 1 (case 64); 0: no; -errno. */
+int follow_same_there(struct engine *e, int64_t message, int64_t mailbox);
 /* Row m has the address `base` and shows `there` on the server. Was it edited here, and waits for its new text? 1: that
  * has the flags now, and nothing more is to be done about m; 0: no. */
 int follow_successor(cache_tx *tx, const struct message *m, const struct base_state *base, flags_t there);

@@ -4,6 +4,7 @@ A lie replaces one of the pieces that Session is made of. `kinds` are the speeds
 A lie about mailboxes keeps to those that the server was told to lie about (lies_about).
 """
 import random
+import re
 import time
 
 import fakeserver
@@ -282,6 +283,24 @@ class AppendForgetsFlagged(Lie):
 
     def accept(self, box, octets, flags, date):
         return super().accept(box, octets, flags - {"\\Flagged"} if self.lies_about(box) else flags, date)
+
+
+class OneOfEach(Lie):
+    """What a mailbox has already is not stored again, and OK."""
+    kinds = ("full", "plain", "bare")
+
+    def accept(self, box, octets, flags, date):
+        return next((m for m in box if m.octets == octets), None) or super().accept(box, octets, flags, date)
+
+
+class KeywordsRefused(Lie):
+    """One keyword is one too many."""
+    kinds = ("full", "bare")
+
+    def do_uid_store(self, rest, literals):
+        if re.search(rb'\+FLAGS\S* \([^)]*(?<![\\\w$])[\w$]', rest) and self.lies_about(self.box):
+            return b"NO [LIMIT] too many keywords"
+        return super().do_uid_store(rest, literals)
 
 
 class EnvelopeUnreadable(Lie):

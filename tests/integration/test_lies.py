@@ -193,6 +193,42 @@ def test_throttled(scene, kind):
     s.goes_on()
 
 
+@pytest.mark.parametrize("lie, kind", [pytest.param(lie, kind, id=f"{lie.__name__}-{kind}")
+                                       for lie in (lies.KeywordForgotten, lies.KeywordsRefused) for kind in lie.kinds])
+def test_keywords_stay_here(scene, lie, kind):
+    """Cases 32 and 33: what the server does not keep is kept here, is tried twice at most, and holds nothing else up."""
+    s = scene(lie, kind)
+    s.m.start()
+    equal(s.in_mount, s.on_server(), 45)
+    s.server.store(LIED.encode(), "a3", "Todo")
+    eventually(lambda: "a" in s.m.letters("a3"), 30)
+    s.m.retag("a1", "FSa")
+    s.m.retag("a2", "Sa")
+    s.m.sync()
+    s.server.store(LIED.encode(), "a1", "\\Answered")
+    eventually(lambda: "R" in s.m.letters("a1"), 30)
+    s.quiet()
+    assert [s.m.letters(token) for token in ("a1", "a2")] == ["FRSa", "Sa"]
+    assert s.server.flags(LIED.encode(), "a1") >= {"\\Flagged", "\\Seen", "\\Answered"}
+    assert "Todo" not in s.server.flags(LIED.encode(), "a1")
+    assert s.server.log.count("UID_STORE") <= 12
+    s.goes_on()
+
+
+@pytest.mark.parametrize("kind", lies.OneOfEach.kinds)
+def test_a_server_that_keeps_one_of_each(scene, kind):
+    """Case 64."""
+    s = scene(lies.OneOfEach, kind)
+    s.m.start()
+    equal(s.in_mount, s.on_server(), 45)
+    s.m.deliver(mail("a1"), LIED, info="FS")
+    s.m.sync()
+    s.both_are({LIED: [f"a{n}" for n in range(1, 8)], HONEST: ["h1", "h2", "h3"], THIRD: []})
+    assert s.server.flags(LIED.encode(), "a1") >= {"\\Flagged", "\\Seen"}
+    s.quiet()
+    assert s.server.log.count("APPEND") == 1
+
+
 @pytest.mark.parametrize("deletion", ["expunge", "trash"])
 def test_labels(scene, deletion):
     """As Gmail has them: what is removed here loses its label there, or goes to the trash, and is nowhere else."""

@@ -28,6 +28,7 @@ struct model_features {
     bool move;        /* else WORKER_MOVE copies */
     bool list_status; /* the tree brings numbers */
     bool objectid;    /* and MAILBOXIDs */
+    bool one_of_each; /* APPEND of what the mailbox has is OK, and answered with that one's UID */
 };
 
 /* What a server of this time can do. */

@@ -441,7 +441,14 @@ static void append(struct change *c)
                                  .body = c->body,
                                  .date_s = c->op->date_s,
                                  .zone_min = c->op->zone_min};
-    uint32_t uid = model_add(c->s->m, c->target, &like);
+    uint32_t uid = 0;
+    for (size_t i = 0; i < c->target->n && c->s->m->features.one_of_each; i++) {
+        const struct model_message *there = &c->target->message[i];
+        if (there->body->size == c->body->size && memcmp(there->body->octets, c->body->octets, c->body->size) == 0)
+            uid = there->uid;
+    }
+    if (!uid)
+        uid = model_add(c->s->m, c->target, &like);
     if (c->s->m->features.uidplus) {
         c->out->uidvalidity = c->target->uidvalidity;
         c->out->uid = uid;

@@ -150,9 +150,42 @@ static void twins_stay_twins(void **state)
     rig_check_quiet(r);
 }
 
+/* Case 64: the second delivery of the same text is the message that is there, with the marks of both. */
+static void a_server_that_keeps_one_of_each(void **state)
+{
+    static const struct model_features features[] = {
+        {.speed = WORKER_SPEED_QRESYNC, .uidplus = true, .move = true, .list_status = true, .one_of_each = true},
+        {.speed = WORKER_SPEED_NONE, .one_of_each = true},
+    };
+    static struct rig rig;
+    (void)state;
+    for (size_t i = 0; i < sizeof features / sizeof *features; i++) {
+        struct rig *r = &rig;
+        struct model_view v;
+        rig_begin(r, &features[i]);
+        uint32_t uid = model_append(r->model, "INBOX", mail_wire(1), FLAG_SEEN, 1600000001);
+        rig_start(r);
+        rig_agree(r);
+        int64_t id = file_find(r, "INBOX", mail_file(1));
+        record_clear(&r->record);
+        file_deliver(r, "INBOX", SUB_CUR, mail_file(1), FLAG_FLAGGED, 1600000005);
+        rig_settles(r, 5);
+        rig_agree(r);
+        rig_assert_once(r, "INBOX", mail_wire(1));
+        assert_int_equal(file_find(r, "INBOX", mail_file(1)), id);
+        assert_true(model_find(r->model, "INBOX", uid, &v));
+        assert_int_equal(v.flags, FLAG_SEEN | FLAG_FLAGGED);
+        char expected[80];
+        snprintf(expected, sizeof expected, "APPEND INBOX %zu +\\Flagged\nSTORE INBOX %u +\\Flagged", strlen(mail_wire(1)), uid);
+        rig_assert_changes(r, expected);
+        rig_end(r);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(a_server_that_keeps_one_of_each, rig_end_open),
         cmocka_unit_test_setup_teardown(files_become_wire_form, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(wire_form_becomes_files, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(large_mail_both_ways, rig_setup, rig_teardown),
