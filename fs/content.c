@@ -223,3 +223,10 @@ int content_sync_work(struct cache *c, int64_t id)
         return fd == -ENOENT ? 0 : fd;
     return fdatasync(fd) < 0 ? -errno : io_fsync_dir(cache_dirfd(c), "work");
 }
+
+int content_check_size(struct cache *c, int64_t size)
+{
+    cache_rd *rd = cache_reader(c);
+    int64_t limit = rd ? cache_meta_get(rd, "append_limit", 0) : 0;
+    return limit > 0 && size > limit ? -EFBIG : 0;
+}

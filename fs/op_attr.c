@@ -43,9 +43,10 @@ static int truncate_claimed(struct files *t, struct open_file *f, off_t size)
  */
 static int set_size(struct fs *fs, int64_t id, off_t size)
 {
-    struct open_file *f = files_enter(fs->files, id);
+    int large = content_check_size(fs->cache, size);
+    struct open_file *f = large < 0 ? NULL : files_enter(fs->files, id);
     if (!f)
-        return -ENOMEM;
+        return large < 0 ? large : -ENOMEM;
     files_writer_begin(fs->files, f);
     int r = truncate_claimed(fs->files, f, size);
     int end = content_end_write(fs->files, f);

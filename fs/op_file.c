@@ -238,7 +238,9 @@ void op_write_buf(fuse_req_t req, fuse_ino_t ino, struct fuse_bufvec *in, off_t 
         return;
     }
     struct open_file *f = handle_file(fi);
-    int r = begin_write(fs, f);
+    int r = content_check_size(fs->cache, off + (off_t)fuse_buf_size(in));
+    if (r == 0)
+        r = begin_write(fs, f);
     if (r < 0) {
         reply_err(req, r);
         return;
@@ -257,7 +259,9 @@ void op_write_buf(fuse_req_t req, fuse_ino_t ino, struct fuse_bufvec *in, off_t 
 
 static int allocate(struct fs *fs, struct open_file *f, int mode, off_t off, off_t length)
 {
-    int r = begin_write(fs, f);
+    int r = content_check_size(fs->cache, off + length);
+    if (r == 0)
+        r = begin_write(fs, f);
     if (r == 0 && fallocate(f->fd, mode, off, length) < 0)
         r = -errno;
     atomic_store(&f->changed, true);

@@ -452,7 +452,8 @@ enum worker_result append_message(struct engine *e, const struct message *m, con
 
     if (pending_of_message(cache_reader(e->cache), m->id, &intent) < 0)
         return WORKER_DONE; /* replaced since it was announced: another row's business now */
-    enum worker_result r = send_body(e, m, box, &outcome, &error);
+    bool futile = quota_is_too_big(e, m->wire_size, &error) || quota_waits(e, box, &error);
+    enum worker_result r = futile ? WORKER_REFUSED : send_body(e, m, box, &outcome, &error);
     if (r == WORKER_DONE) {
         struct brain_append expected = {.uidvalidity = intent.uidvalidity, .uidnext = intent.uidnext};
         log_debug("case 2: row %lld appended to mailbox %lld", (long long)m->id, (long long)box->id);
@@ -465,6 +466,8 @@ enum worker_result append_message(struct engine *e, const struct message *m, con
         return r; /* settled in the next session */
     if (r == WORKER_LOCAL && (error.err == -ENOENT || error.err == -ESTALE || error.err == -EIO))
         r = WORKER_REFUSED; /* this body cannot be read; others can (case 20) */
+    if (r == WORKER_REFUSED && error.err == -EDQUOT && !futile)
+        quota_is_full(e, box);
     if (r == WORKER_REFUSED && !engine_try_create(e, &error))
         engine_fail_message(e, m->id, box->id, "append", &error);
     if (r != WORKER_BROKEN) {

@@ -368,6 +368,40 @@ static enum worker_result create_there(struct merge *m, const struct brain_box *
                                                                                              : WORKER_DONE;
 }
 
+/* A subscription is to a name, and stays behind when that changes (RFC 3501 6.3.6): it is taken along, of the mailbox and
+ * of those below it. What another client subscribed to or not is left as it is (case 91). */
+static enum worker_result move_subscriptions(struct merge *m, const char *from, const char *to)
+{
+    const struct worker_ops *ops = m->e->worker->ops;
+    size_t length = strlen(from);
+
+    for (size_t i = 0; i < m->n; i++) {
+        const struct worker_box *listed = m->match[i].listed;
+        const char *was = m->row[i].remote;
+        if (!was || !listed || !(listed->attributes & MAILBOX_SUBSCRIBED) || strncmp(was, from, length) != 0 ||
+            (was[length] && was[length] != m->b->delimiter))
+            continue;
+        struct worker_outcome outcome = {0};
+        struct worker_error error = {0};
+        char name[2 * MAILBOX_REMOTE_MAX];
+        snprintf(name, sizeof name, "%s%s", to, was + length);
+        struct worker_op op = {.verb = WORKER_SUBSCRIBE, .mailbox = name};
+        enum worker_result r = ops->apply(m->e->worker, &op, &outcome, &error);
+        op = (struct worker_op){.verb = WORKER_UNSUBSCRIBE, .mailbox = was};
+        if (r == WORKER_DONE)
+            r = ops->apply(m->e->worker, &op, &outcome, &error);
+        if (engine_session_ended(r) || r == WORKER_LOCAL)
+            return r;
+    }
+    return WORKER_DONE;
+}
+
+static bool steps_aside(struct merge *m, const struct brain_box *box, const char *from, const char *name)
+{
+    char *aside;
+    return brain_box_temporary(from, m->b->delimiter, box->key, &m->b->arena, &aside) == 0 && strcmp(aside, name) == 0;
+}
+
 static enum worker_result rename_there(struct merge *m, const struct brain_box *box, const char *from,
                                        const char *name)
 {
@@ -382,8 +416,9 @@ static enum worker_result rename_there(struct merge *m, const struct brain_box *
     if (r != WORKER_DONE)
         return r;
     struct boxes_rename rename = {.from = from, .to = name, .delimiter = m->b->delimiter};
-    return cache_write(e->cache, CACHE_FROM_SERVER, CACHE_NOW, boxes_put_renamed, &rename) < 0 ? WORKER_LOCAL
-                                                                                               : WORKER_DONE;
+    if (cache_write(e->cache, CACHE_FROM_SERVER, CACHE_NOW, boxes_put_renamed, &rename) < 0)
+        return WORKER_LOCAL;
+    return steps_aside(m, box, from, name) ? WORKER_DONE : move_subscriptions(m, box->base.name, name);
 }
 
 static enum worker_result carry_out_here(struct merge *m, const struct brain_box_op *op)

@@ -59,6 +59,8 @@ struct engine {
     size_t windows;
     struct flag_mask *mask;
     size_t masks;
+    struct quota_full *full;
+    size_t fulls;
 
     pthread_mutex_t lock;  /* a leaf; protects what follows */
     pthread_cond_t wake;   /* the engine thread waits here */
@@ -188,8 +190,14 @@ enum worker_result append_settle_all(struct engine *e);
 int append_confirm(cache_tx *tx, int64_t message, int64_t mailbox, uint32_t uid, flags_t flags);
 
 /* quota.c: a session was opened: asks for the quota, unless that was less than an hour ago, and stores it for
- * statfs as "quota_limit" and "quota_used", octets, 0 for none. */
+ * statfs as "quota_limit" and "quota_used", and the size of a message as "append_limit": octets, 0 for none. */
 void quota_refresh(struct engine *e);
+/* Is this more than a message may have there? *ret says so (case 60). */
+bool quota_is_too_big(struct engine *e, int64_t size, struct worker_error *ret);
+/* The server says that the mailbox is over quota: what goes to its quota roots waits for a while (case 61). */
+void quota_is_full(struct engine *e, const struct mailbox *box);
+bool quota_waits(struct engine *e, const struct mailbox *box, struct worker_error *ret);
+void quota_has_room(struct engine *e); /* something was removed: nothing waits any more */
 
 /* fetch.c */
 void *fetch_main(void *arg);

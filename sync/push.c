@@ -141,6 +141,13 @@ static bool burst_is_over(struct push *p, const struct item *it)
     return false;
 }
 
+/* What was done before the mailbox became one that cannot be changed (case 92). */
+static void park_read_only(struct push *p, const struct item *it)
+{
+    struct worker_error error = {.err = -EROFS, .text = "the mailbox is read-only on the server"};
+    engine_fail_message(p->e, it->m.id, 0, it->m.state == MESSAGE_GONE ? "remove" : it->has_base ? "store" : "append", &error);
+}
+
 /* Fills the item; false when there is nothing to be done about it now. */
 static bool take(struct push *p, int64_t id, struct item *it)
 {
@@ -160,8 +167,13 @@ static bool take(struct push *p, int64_t id, struct item *it)
     if (it->m.state == MESSAGE_GONE && it->has_base && successor_waits(p, &it->m))
         return false;
     it->box = box_of(p, it->m.state == MESSAGE_GONE && it->has_base ? it->base.mailbox : it->m.mailbox);
-    if (!it->box || (it->box->attributes & MAILBOX_READ_ONLY))
+    if (!it->box)
         return false;
+    if (it->box->attributes & MAILBOX_READ_ONLY) {
+        if (it->m.state != MESSAGE_GONE || it->has_base)
+            park_read_only(p, it);
+        return false;
+    }
     if (it->m.state == MESSAGE_GONE)
         return !it->has_base || burst_is_over(p, it);
     if (!it->box->on_server || !it->box->uidvalidity)

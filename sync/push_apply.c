@@ -264,6 +264,8 @@ static enum worker_result push_removals(struct push *p, struct group *g)
         r = apply(p, g, WORKER_EXPUNGE, &outcome, &error);
     if (r == WORKER_REFUSED)
         return refused(p, g, "remove", &error);
+    if (r == WORKER_DONE && g->verb == WORKER_EXPUNGE)
+        quota_has_room(p->e);
     /* Gone is the mailbox, or its numbering: what that means for the mail is found out by the next scan. */
     return r == WORKER_DONE ? write_done(p, removal_done) : r;
 }

@@ -1,32 +1,122 @@
-/* The server's quota, which statfs of the mount tells to programs. */
+/*
+ * How much the server takes: its quota, which statfs of the mount tells to programs, and the size of a message
+ * (case 60), which a write beyond it is told by.
+ *
+ * When a mailbox is over quota, each message that is sent to it all the same goes over the line for nothing. So for
+ * a while all appends of its quota roots wait; flags and removals, which make room, go on (case 61). Where the server
+ * names no roots, all mailboxes have the same one.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "log.h"
 #include "private.h"
 
 #define ASK_AGAIN_MS 3600000
+#define FULL_MS 60000
+
+struct quota_full {
+    char root[sizeof((struct worker_quota *)0)->root];
+    int64_t until_ms; /* CLOCK_BOOTTIME */
+};
+
+/* ---- what programs are told ---- */
+
+struct limits {
+    int64_t quota, used, append;
+};
 
 static int store(cache_tx *tx, void *arg)
 {
-    const struct worker_quota *q = arg;
-    int r = cache_meta_set(tx, "quota_limit", q->limit);
-    return r < 0 ? r : cache_meta_set(tx, "quota_used", q->used);
+    const struct limits *l = arg;
+    int r = cache_meta_set(tx, "quota_limit", l->quota);
+    if (r == 0)
+        r = cache_meta_set(tx, "quota_used", l->used);
+    return r < 0 ? r : cache_meta_set(tx, "append_limit", l->append);
 }
 
-static bool is_stored(cache_rd *rd, const struct worker_quota *q)
+static bool is_stored(cache_rd *rd, const struct limits *l)
 {
-    return cache_meta_get(rd, "quota_limit", 0) == q->limit && cache_meta_get(rd, "quota_used", 0) == q->used;
+    return cache_meta_get(rd, "quota_limit", 0) == l->quota && cache_meta_get(rd, "quota_used", 0) == l->used &&
+           cache_meta_get(rd, "append_limit", 0) == l->append;
+}
+
+/* The mailbox's roots; what is not known is left as it was. */
+static bool ask(struct engine *e, const char *mailbox, struct worker_quota *ret)
+{
+    const struct worker_ops *ops = e->worker->ops;
+    struct worker_error error;
+    /* A session that breaks here is dead, and the round that follows notices. */
+    return ops->quota && ops->quota(e->worker, mailbox, ret, &error) == WORKER_DONE;
 }
 
 void quota_refresh(struct engine *e)
 {
-    const struct worker_ops *ops = e->worker->ops;
-    struct worker_quota quota;
-    struct worker_error error;
+    struct worker_quota quota = {0};
+    struct worker_description session;
     cache_rd *rd = cache_reader(e->cache);
-    if (!ops->quota || !rd || clock_boot_ms() < e->quota_at_ms)
+    if (!rd)
         return;
-    /* A session that breaks here is dead, and the round that follows notices. */
-    if (ops->quota(e->worker, "INBOX", &quota, &error) != WORKER_DONE)
-        return;
-    e->quota_at_ms = clock_boot_ms() + ASK_AGAIN_MS;
-    if (!is_stored(rd, &quota))
-        cache_write(e->cache, CACHE_FROM_SERVER, CACHE_SOON, store, &quota); /* lost, it is asked for again */
+    struct limits limits = {.quota = cache_meta_get(rd, "quota_limit", 0), .used = cache_meta_get(rd, "quota_used", 0)};
+    if (clock_boot_ms() >= e->quota_at_ms && ask(e, "INBOX", &quota)) {
+        e->quota_at_ms = clock_boot_ms() + ASK_AGAIN_MS;
+        limits.quota = quota.limit;
+        limits.used = quota.used;
+    }
+    e->worker->ops->describe(e->worker, &session);
+    limits.append = session.append_limit > 0 ? session.append_limit : 0;
+    if (!is_stored(rd, &limits))
+        cache_write(e->cache, CACHE_FROM_SERVER, CACHE_SOON, store, &limits); /* lost, it is asked for again */
+}
+
+bool quota_is_too_big(struct engine *e, int64_t size, struct worker_error *ret)
+{
+    int64_t limit = cache_meta_get(cache_reader(e->cache), "append_limit", 0);
+    if (limit <= 0 || size <= limit)
+        return false;
+    *ret = (struct worker_error){.err = -EFBIG};
+    snprintf(ret->text, sizeof ret->text, "it has %lld octets, and the server takes %lld at most", (long long)size,
+             (long long)limit);
+    return true;
+}
+
+/* ---- over quota ---- */
+
+void quota_is_full(struct engine *e, const struct mailbox *box)
+{
+    struct worker_quota q = {0};
+    ask(e, box->remote, &q);
+    struct quota_full *grown = reallocarray(e->full, e->fulls + 1, sizeof *grown);
+    if (!grown)
+        return; /* then each message is tried */
+    e->full = grown;
+    e->full[e->fulls] = (struct quota_full){.until_ms = clock_boot_ms() + FULL_MS};
+    memcpy(e->full[e->fulls++].root, q.root, sizeof q.root);
+    log_warning("case 61: mailbox %lld is over quota: what is to be sent there waits", (long long)box->id);
+}
+
+bool quota_waits(struct engine *e, const struct mailbox *box, struct worker_error *ret)
+{
+    struct worker_quota q = {0};
+    bool waits = false;
+    size_t kept = 0;
+
+    for (size_t i = 0; i < e->fulls; i++)
+        if (e->full[i].until_ms > clock_boot_ms())
+            e->full[kept++] = e->full[i];
+    e->fulls = kept;
+    if (kept)
+        ask(e, box->remote, &q);
+    for (size_t i = 0; i < kept; i++)
+        waits = waits || strcmp(e->full[i].root, q.root) == 0;
+    *ret = (struct worker_error){.err = -EDQUOT, .text = "waits: the mailbox is over quota"};
+    return waits;
+}
+
+void quota_has_room(struct engine *e)
+{
+    free(e->full);
+    e->full = NULL;
+    e->fulls = 0;
 }

@@ -154,6 +154,7 @@ struct worker_sink {
 struct worker_quota { /* room for mail, octets (RFC 9208) */
     bool known;       /* the server told a limit; else the rest is 0 */
     int64_t used, limit;
+    char root[128]; /* the quota roots of the mailbox as the server names them, cut; "" none known */
 };
 
 struct worker;
@@ -221,6 +222,7 @@ struct worker_description {
     char capabilities[2048]; /* as it said last */
     enum worker_speed speed;
     bool idle, move, uidplus, list_status, literal_plus;
+    int64_t append_limit; /* octets that a message may have (APPENDLIMIT, RFC 7889 2); 0: not told */
     uint64_t octets_in, octets_out, commands; /* of this worker, over all its sessions */
 };
 

@@ -1,4 +1,5 @@
 /* How much mail the server has room for: GETQUOTAROOT (RFC 9208 4.1.2, as in RFC 2087). */
+#include <stdio.h>
 #include <string.h>
 #include "session.h"
 
@@ -6,10 +7,16 @@ static int on_quota(void *arg, const struct reply *r)
 {
     struct worker_quota *q = arg;
     int64_t used, limit;
+    struct cursor roots = r->args;
+    if (r->kind == REPLY_DATA && strcmp(r->name, "QUOTAROOT") == 0 && cursor_skip(&roots) == 0)
+        snprintf(q->root, sizeof q->root, "%.*s", (int)(roots.end - roots.p), roots.p);
     if (r->kind != REPLY_DATA || strcmp(r->name, "QUOTA") != 0 || reply_quota(r->args, &used, &limit) != 1)
         return 0;
-    if (!q->known || limit - used < q->limit - q->used)
-        *q = (struct worker_quota){.known = true, .used = used, .limit = limit};
+    if (!q->known || limit - used < q->limit - q->used) {
+        q->known = true;
+        q->used = used;
+        q->limit = limit;
+    }
     return 0;
 }
 

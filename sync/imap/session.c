@@ -209,6 +209,8 @@ static int on_capability(void *arg, const struct reply *r)
     char word[64];
     snprintf(im->about.capabilities, sizeof im->about.capabilities, "%.*s", (int)(c.end - c.p), c.p);
     while (cursor_atom(&c, word, sizeof word) > 0) {
+        if (strncmp(word, "APPENDLIMIT=", 12) == 0)
+            im->about.append_limit = strtoll(word + 12, NULL, 10);
         for (size_t i = 0; i < sizeof capability / sizeof *capability; i++)
             if (strcmp(word, capability[i].name) == 0)
                 *(bool *)((char *)&im->has + capability[i].offset) = true;
@@ -222,6 +224,7 @@ static int capabilities(struct imap *im, struct fault *f)
 {
     struct worker_error e;
     im->has = (struct imap_capabilities){0};
+    im->about.append_limit = 0;
     if (opening(im, "CAPABILITY", on_capability, im, &e) != WORKER_DONE)
         return open_fault(im, &e, f);
     im->has.condstore |= im->has.qresync;

@@ -167,11 +167,14 @@ class Witness:
     # Mailboxes
 
     def mailboxes(self, selectable=True):
-        untagged, _ = self.command('LIST "" "*"')
+        return self._names("LIST", selectable)
+
+    def _names(self, verb, selectable=True):
+        untagged, _ = self.command(f'{verb} "" "*"')
         result = set()
         for pieces in untagged:
             items = Parser(pieces).items()
-            if items[0] == "LIST" and not (selectable and "\\Noselect" in items[1]):
+            if items[0] == verb and not (selectable and "\\Noselect" in items[1]):
                 name = items[3].decode() if isinstance(items[3], bytes) else items[3]
                 result.add(decode_mailbox(name))
         return result
@@ -184,6 +187,13 @@ class Witness:
 
     def rename(self, old, new):
         self.command("RENAME", quote(encode_mailbox(old)), quote(encode_mailbox(new)))
+
+    def subscribe(self, mailbox, yes=True):
+        self.command("SUBSCRIBE" if yes else "UNSUBSCRIBE", quote(encode_mailbox(mailbox)))
+
+    def subscribed(self):
+        """Sorted names."""
+        return sorted(self._names("LSUB"))
 
     def uidvalidity(self, mailbox):
         return int(re.search(r"UIDVALIDITY (\d+)", " ".join(self._select(mailbox)))[1])

@@ -220,6 +220,32 @@ def test_renamed_apart(world):
     assert "Theirs" in boxes and "Old" not in boxes and "Mine" not in boxes
 
 
+def test_subscriptions(world):
+    """Case 91: name by name. What is made here is subscribed to, a rename takes that along, and what others do stays."""
+    w, m = world.witness, world.mailmount
+    for box in ("Old", "Old/below", "Quiet"):
+        w.create(box)
+    for box in ("Old/below", "Quiet"):
+        w.subscribe(box)
+    m.mount()
+    make(m.box("Made"))
+    os.rename(m.box("Old"), m.box("New"))
+    m.sync()
+    assert w.subscribed() == ["Made", "New/below", "Quiet"]
+    w.subscribe("Made", False)
+    w.subscribe("Quiet", False)
+    w.subscribe("New")
+    m.sync()
+    os.rename(m.box("New"), m.box("Newer"))
+    os.rename(m.box("Made"), m.box("Later"))
+    m.sync()
+    assert w.subscribed() == ["Newer", "Newer/below"]
+    for box in ("Newer/below", "Newer"):
+        unmake(m.box(box))
+    m.sync()
+    assert w.subscribed() == []
+
+
 @pytest.mark.parametrize("where", ["here", "there"])
 def test_exchanged(world, where):
     """Case 86: through a temporary name, of which nothing stays; nothing is downloaded again."""

@@ -399,6 +399,21 @@ void model_renumber(struct model *m, const char *box, uint32_t first)
     pthread_mutex_unlock(&m->lock);
 }
 
+void model_quota(struct model *m, const char *box, char root, bool full)
+{
+    struct model_box *b = lock_box(m, box);
+    b->root = root;
+    b->full = full;
+    pthread_mutex_unlock(&m->lock);
+}
+
+void model_append_limit(struct model *m, int64_t octets)
+{
+    pthread_mutex_lock(&m->lock);
+    m->append_limit = octets;
+    pthread_mutex_unlock(&m->lock);
+}
+
 void model_distrust(struct model *m, const char *box, flags_t dropped, flags_t refused)
 {
     struct model_box *b = lock_box(m, box);

@@ -41,6 +41,7 @@ enum model_event { /* classes of operations, for trouble */
                    MODEL_APPLY = 8,
                    MODEL_FETCH = 16,
                    MODEL_ALL = 31,
+                   MODEL_QUOTA = 32,
 };
 
 enum model_blow {
@@ -99,6 +100,9 @@ void model_permit(struct model *m, const char *box, flags_t permanent, bool keyw
 void model_read_only(struct model *m, const char *box, bool read_only);
 /* Is asked for before each APPEND, CREATE...: the server says NO to these verbs (bits 1 << verb). */
 void model_refuse(struct model *m, unsigned verbs);
+/* Its quota root, and whether APPEND says OVERQUOTA. */
+void model_quota(struct model *m, const char *box, char root, bool full);
+void model_append_limit(struct model *m, int64_t octets);
 /* Flags, in the model's numbering, that STORE says OK to and does not store, and such that it refuses. */
 void model_distrust(struct model *m, const char *box, flags_t dropped, flags_t refused);
 

@@ -542,6 +542,8 @@ static enum worker_result aim(struct change *c, bool half, struct worker_error *
     }
     if (named->read_only || (c->target && c->target->read_only))
         return refuse(e, -EACCES, "[NOPERM] read-only");
+    if (op->verb == WORKER_APPEND && named->full)
+        return refuse(e, -EDQUOT, "[OVERQUOTA] full");
     uint64_t most = has_uids(op->verb) ? uidset_count(op->uids) : 0;
     most = half ? (most + 1) / 2 : most;
     for (uint32_t uid = 0; has_uids(op->verb) && most > 0 && uidset_next(op->uids, &uid); most--)
@@ -736,6 +738,21 @@ static void model_op_destroy(struct worker *w)
     free(w);
 }
 
+static enum worker_result model_op_quota(struct worker *w, const char *mailbox, struct worker_quota *ret,
+                                         struct worker_error *e)
+{
+    struct session *s = session_of(w);
+    (void)e;
+    *ret = (struct worker_quota){0};
+    enum worker_result r = begin_looking(s, MODEL_QUOTA);
+    if (r != WORKER_DONE)
+        return r;
+    const struct model_box *b = model_box(s->m, mailbox);
+    if (b && b->root)
+        ret->root[0] = b->root;
+    return leave(s, WORKER_DONE);
+}
+
 static void model_op_describe(struct worker *w, struct worker_description *ret)
 {
     const struct session *s = session_of(w);
@@ -750,6 +767,7 @@ static void model_op_describe(struct worker *w, struct worker_description *ret)
                                        .move = f->move,
                                        .uidplus = f->uidplus,
                                        .list_status = f->list_status,
+                                       .append_limit = s->m->append_limit,
                                        .octets_in = s->octets_in,
                                        .octets_out = s->octets_out,
                                        .commands = s->commands};
@@ -765,6 +783,7 @@ struct worker *model_worker(const struct model_login *login)
                                           .apply = model_op_apply,
                                           .fetch = model_op_fetch,
                                           .watch = model_op_watch,
+                                          .quota = model_op_quota,
                                           .ping = model_op_ping,
                                           .cancel = model_op_cancel,
                                           .reset = model_op_reset,

@@ -38,6 +38,8 @@ struct model_box {
     uint64_t modseq;
     flags_t permanent; /* the model's numbering */
     bool keywords_allowed, read_only;
+    char root; /* its quota root, 0 none */
+    bool full;
     flags_t dropped, refused; /* by STORE and APPEND: not stored, for all that it says; refused */
     struct model_message *message; /* in order of uid */
     size_t n, cap;
@@ -61,6 +63,7 @@ struct model {
     void (*hook)(void *arg);
     void *hook_arg;
     unsigned operations, refused, ids;
+    int64_t append_limit;
 };
 
 /* All of these are called with the lock held. */

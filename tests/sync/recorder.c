@@ -248,6 +248,13 @@ static void rec_reset(struct worker *w)
     rec->inner->ops->reset(rec->inner);
 }
 
+static enum worker_result rec_quota(struct worker *w, const char *mailbox, struct worker_quota *ret,
+                                    struct worker_error *e)
+{
+    struct recorder *rec = recorder_of(w);
+    return rec->inner->ops->quota(rec->inner, mailbox, ret, e);
+}
+
 static void rec_describe(struct worker *w, struct worker_description *ret)
 {
     struct recorder *rec = recorder_of(w);
@@ -275,6 +282,7 @@ struct worker *recorder_new(struct worker *inner, struct record *to, struct keyw
                                           .cancel = rec_cancel,
                                           .reset = rec_reset,
                                           .destroy = rec_destroy,
+                                          .quota = rec_quota,
                                           .describe = rec_describe};
     struct recorder *rec = calloc(1, sizeof *rec);
     if (!inner || !rec) {

@@ -1,5 +1,6 @@
 /* Flags: keywords and their letters, what a mailbox cannot hold, and servers that do not tell of changes. */
 #include "rig.h"
+#include "pending.h"
 
 static void keywords_have_letters(void **state)
 {
@@ -98,21 +99,35 @@ static void keywords_survive_a_stay_where_none_are(void **state)
     assert_int_equal(v.flags, FLAG_SEEN | there);
 }
 
-/* Case 92: nothing is sent to a read-only mailbox, and nothing else is held up by it. */
+static bool is_refused(struct rig *r, int64_t id, const char *why)
+{
+    struct failure f;
+    return failure_get(cache_reader(r->cache), id, 0, &f) == 0 && strstr(f.why, why);
+}
+
+/* Case 92: nothing is sent to a read-only mailbox, what was to be sent is parked, and nothing else is held up by it. */
 static void a_read_only_mailbox(void **state)
 {
     struct rig *r = *state;
     model_create(r->model, "Public");
     model_append(r->model, "Public", mail_wire(1), 0, 1600000001);
-    model_read_only(r->model, "Public", true);
     rig_start(r);
     rig_agree(r);
+    int64_t id = file_find(r, "Public", mail_file(1));
+    rig_stop(r);
+    rig_open(r);
     record_clear(&r->record);
-    file_flag(r, file_find(r, "Public", mail_file(1)), FLAG_SEEN, 0);
+    model_read_only(r->model, "Public", true);
+    model_append(r->model, "Public", mail_wire(4), 0, 1600000004);
+    file_flag(r, id, FLAG_SEEN, 0);
+    int64_t mine = file_deliver(r, "Public", SUB_NEW, mail_file(3), 0, 0);
     file_deliver(r, "INBOX", SUB_NEW, mail_file(2), 0, 0);
+    rig_start(r);
     assert_true(rig_settles(r, 3));
     rig_assert_once(r, "INBOX", mail_wire(2));
     assert_int_equal(record_count(&r->record, RECORD_APPLY), 1);
+    assert_true(is_refused(r, id, "read-only") && is_refused(r, mine, "read-only"));
+    file_assert_content(r, mine, mail_file(3));
 }
 
 /* \Deleted is a flag like the others (case 16); T here marks, and does not expunge. */
