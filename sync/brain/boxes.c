@@ -28,7 +28,6 @@
  */
 #include "brain.h"
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -109,27 +108,47 @@ static bool same_name(const char *a, const char *b)
     return a == b || (a && b && strcmp(a, b) == 0);
 }
 
-static const char temporary[] = "mailmount-moving-";
+#define TEMPORARY "mailmount-moving-"
+enum { TEMPORARY_MAX = sizeof TEMPORARY + 20 }; /* with the digits of a key */
+
+/* The last level of a temporary name; its length. */
+static size_t write_temporary(int64_t key, char out[TEMPORARY_MAX])
+{
+    char digit[20];
+    size_t n = 0, length = sizeof TEMPORARY - 1;
+    uint64_t left = (uint64_t)key;
+
+    do {
+        digit[n++] = (char)('0' + left % 10);
+        left /= 10;
+    } while (left);
+    memcpy(out, TEMPORARY, length);
+    while (n > 0)
+        out[length++] = digit[--n];
+    out[length] = '\0';
+    return length;
+}
 
 int brain_box_temporary(const char *name, char delimiter, int64_t key, struct arena *arena, char **ret)
 {
-    const char *last = delimiter ? strrchr(name, delimiter) : NULL;
-    size_t above = last ? (size_t)(last - name) + 1 : 0;
-    size_t size = above + sizeof temporary + 20; /* digits of a key */
+    char last[TEMPORARY_MAX];
+    const char *end = delimiter ? strrchr(name, delimiter) : NULL;
+    size_t above = end ? (size_t)(end - name) + 1 : 0, length = write_temporary(key, last);
 
-    *ret = arena_alloc(arena, size, 1);
+    *ret = arena_alloc(arena, above + length + 1, 1);
     if (!*ret)
         return -ENOMEM;
-    snprintf(*ret, size, "%.*s%s%lld", (int)above, name, temporary, (long long)key);
+    memcpy(*ret, name, above);
+    memcpy(*ret + above, last, length + 1);
     return 0;
 }
 
 static bool is_temporary(const struct merge *m, size_t i, const char *name)
 {
-    char mine[sizeof temporary + 20];
+    char mine[TEMPORARY_MAX];
     const char *last = m->delimiter ? strrchr(name, m->delimiter) : NULL;
 
-    snprintf(mine, sizeof mine, "%s%lld", temporary, (long long)m->box[i].key);
+    write_temporary(m->box[i].key, mine);
     return same_name(last ? last + 1 : name, mine);
 }
 

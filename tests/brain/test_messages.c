@@ -1,4 +1,4 @@
-/* The merge of messages, case by case. */
+/* The merge of messages, case by case: cases 0 to 7 first. */
 #include "check.h"
 #include <errno.h>
 #include <string.h>
@@ -127,6 +127,7 @@ static void flags(void **state)
     check_rows(row, COUNT(row), (struct brain_policy){0});
 }
 
+/* Cases 30 and 73: what one side has is brought to the other one, and nothing is removed. */
 static void flags_without_base(void **state)
 {
     static const struct row row[] = {
@@ -146,6 +147,7 @@ static void flags_without_base(void **state)
     check_rows(row, COUNT(row), (struct brain_policy){.no_base = true});
 }
 
+/* Cases 40 to 47 */
 static void moves(void **state)
 {
     static const struct row row[] = {

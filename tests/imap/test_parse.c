@@ -99,6 +99,7 @@ static int fetch(const char *text, struct keywords *k, struct reply_fetch *ret)
     return reply_fetch(c, k, ret);
 }
 
+/* \Recent is no flag of ours (case 31). */
 static void test_fetch(void **state)
 {
     (void)state;
