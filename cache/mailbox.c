@@ -19,7 +19,7 @@
 
 #define COLUMNS                                                                                              \
     "id, parent, name, leaf, dirs, removed, attributes, remote, delimiter, uidvalidity, uidnext, modseq,"    \
-    " exists_count, permanent, keywords_allowed, synced_at, mtime_tmp, mtime_new, mtime_cur, mtime_box,"   \
+    " exists_count, permanent, keywords_allowed, synced_at, mtime_tmp, mtime_new, mtime_cur, mtime_box,"     \
     " mailboxid"
 
 static void read_row(struct statement *s, struct mailbox *m)
@@ -356,7 +356,8 @@ static int update_row(cache_tx *tx, const struct mailbox *m)
 {
     static const char sql[] =
         "UPDATE mailbox SET parent = ?, name = ?, leaf = ?, dirs = ?, removed = ?, attributes = ?,"
-        " remote = ?, delimiter = ?, mailboxid = ?, uidvalidity = ?, uidnext = ?, modseq = ?, exists_count = ?,"
+        " remote = ?, delimiter = ?, mailboxid = ?, uidvalidity = ?, uidnext = ?, modseq = ?, exists_count = "
+        "?,"
         " permanent = ?, keywords_allowed = ?, synced_at = ? WHERE id = ?";
     CLEANUP(statement_end) struct statement *s = statement_begin(&tx->rd, sql);
     put_place(s, m);

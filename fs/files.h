@@ -65,8 +65,8 @@ int content_open(struct files *t, struct open_file *f);
 int content_create(struct files *t, struct open_file *f);
 /* From now on what is behind fd may be written to: copy on write. Needs a writer. */
 int content_begin_write(struct files *t, struct open_file *f, bool keep);
-/* May mail be this large? -EFBIG beyond what the server takes, if it has told that (case 60). Its form on the wire has
- * an octet more for each line: what only that is too large for is refused there. */
+/* May mail be this large? -EFBIG beyond what the server takes, if it has told that (case 60). Its form on the
+ * wire has an octet more for each line: what only that is too large for is refused there. */
 int content_check_size(struct cache *c, int64_t size);
 /* The row learns size and time of what was written, if anything was. `sync`: it and the content are on disk
  * afterwards. */

@@ -388,8 +388,8 @@ static int has_nul(struct engine *e, const struct message *m, bool *ret)
     return n < 0 ? (int)n : 0;
 }
 
-/* What the mailbox can hold of the row's flags: that is sent, and that is agreed (case 32). What changes while it is
- * under way is a difference from that, and stored afterwards (case 36). */
+/* What the mailbox can hold of the row's flags: that is sent, and that is agreed (case 32). What changes
+ * while it is under way is a difference from that, and stored afterwards (case 36). */
 static flags_t sent_flags(const struct message *m, const struct mailbox *box)
 {
     return m->flags & (box->uidvalidity ? box->permanent : FLAGS_SYSTEM);

@@ -25,7 +25,7 @@
 struct merge {
     struct engine *e;
     struct boxes *b;
-    struct brain_box *box;          /* side CACHE_SIDE, side SERVER_SIDE */
+    struct brain_box *box; /* side CACHE_SIDE, side SERVER_SIDE */
     struct box_row *row;
     struct box_match *match; /* the listed one of each */
     bool *confirmed;
@@ -206,8 +206,8 @@ static int take_row(void *arg, const struct mailbox *row)
     return r < 0 ? r : m->row[m->n - 1].mailboxid ? 0 : -ENOMEM;
 }
 
-/* Another mailbox under an old name: as if all had got new numbers (case 70). Nothing of what the row knows is true of
- * it, even if its UIDVALIDITY happens to be the same. */
+/* Another mailbox under an old name: as if all had got new numbers (case 70). Nothing of what the row knows
+ * is true of it, even if its UIDVALIDITY happens to be the same. */
 static int put_replaced(cache_tx *tx, void *arg)
 {
     const struct worker_box *listed = ((struct box_match *)arg)->listed;
@@ -368,8 +368,8 @@ static enum worker_result create_there(struct merge *m, const struct brain_box *
                                                                                              : WORKER_DONE;
 }
 
-/* A subscription is to a name, and stays behind when that changes (RFC 3501 6.3.6): it is taken along, of the mailbox and
- * of those below it. What another client subscribed to or not is left as it is (case 91). */
+/* A subscription is to a name, and stays behind when that changes (RFC 3501 6.3.6): it is taken along, of the
+ * mailbox and of those below it. What another client subscribed to or not is left as it is (case 91). */
 static enum worker_result move_subscriptions(struct merge *m, const char *from, const char *to)
 {
     const struct worker_ops *ops = m->e->worker->ops;
@@ -378,8 +378,8 @@ static enum worker_result move_subscriptions(struct merge *m, const char *from, 
     for (size_t i = 0; i < m->n; i++) {
         const struct worker_box *listed = m->match[i].listed;
         const char *was = m->row[i].remote;
-        if (!was || !listed || !(listed->attributes & MAILBOX_SUBSCRIBED) || strncmp(was, from, length) != 0 ||
-            (was[length] && was[length] != m->b->delimiter))
+        if (!was || !listed || !(listed->attributes & MAILBOX_SUBSCRIBED) ||
+            strncmp(was, from, length) != 0 || (was[length] && was[length] != m->b->delimiter))
             continue;
         struct worker_outcome outcome = {0};
         struct worker_error error = {0};
@@ -399,7 +399,8 @@ static enum worker_result move_subscriptions(struct merge *m, const char *from, 
 static bool steps_aside(struct merge *m, const struct brain_box *box, const char *from, const char *name)
 {
     char *aside;
-    return brain_box_temporary(from, m->b->delimiter, box->key, &m->b->arena, &aside) == 0 && strcmp(aside, name) == 0;
+    return brain_box_temporary(from, m->b->delimiter, box->key, &m->b->arena, &aside) == 0 &&
+           strcmp(aside, name) == 0;
 }
 
 static enum worker_result rename_there(struct merge *m, const struct brain_box *box, const char *from,
@@ -456,8 +457,10 @@ static enum worker_result carry_out(struct merge *m, const struct brain_box_op *
     log_debug("case %d: mailbox %lld, verb %d on side %d", op->number, (long long)box->key, op->verb,
               op->side);
     if (op->verb == BRAIN_BOX_AGREE) {
-        struct boxes_agree agree = {
-            .id = box->key, .remote = op->name, .listed = m->match[op->box].listed, .delimiter = m->b->delimiter};
+        struct boxes_agree agree = {.id = box->key,
+                                    .remote = op->name,
+                                    .listed = m->match[op->box].listed,
+                                    .delimiter = m->b->delimiter};
         return cache_write(m->e->cache, CACHE_FROM_SERVER, CACHE_SOON, boxes_put_agreed, &agree) < 0
                    ? WORKER_LOCAL
                    : WORKER_DONE;

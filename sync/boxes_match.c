@@ -1,15 +1,15 @@
 /*
  * Which mailbox of the server's list is which row of the cache?
  *
- * By its MAILBOXID, where the server tells one (RFC 8474): that stays when a mailbox is renamed (case 85), and a
- * new mailbox under an old name has another one (case 71). What the list has under the row's name, and has not
- * another id or UIDVALIDITY, is it. A row that is not found by then has been renamed or deleted: of the mailboxes
- * that nobody knows it is the one with its UIDVALIDITY that has nine in ten of its messages, under their UIDs; and
- * what was below a mailbox that was renamed is looked for below its new name, where it may be empty. In the end a
- * name alone will do: then its messages are paired again (case 70).
+ * By its MAILBOXID, where the server tells one (RFC 8474): that stays when a mailbox is renamed (case 85),
+ * and a new mailbox under an old name has another one (case 71). What the list has under the row's name, and
+ * has not another id or UIDVALIDITY, is it. A row that is not found by then has been renamed or deleted: of
+ * the mailboxes that nobody knows it is the one with its UIDVALIDITY that has nine in ten of its messages,
+ * under their UIDs; and what was below a mailbox that was renamed is looked for below its new name, where it
+ * may be empty. In the end a name alone will do: then its messages are paired again (case 70).
  *
- * A mailbox that was made here goes first, by its name: if another client gave that to a mailbox, these two are one
- * from now on (case 80), and the mail of the other one is recognised message by message (case 43).
+ * A mailbox that was made here goes first, by its name: if another client gave that to a mailbox, these two
+ * are one from now on (case 80), and the mail of the other one is recognised message by message (case 43).
  */
 #include "boxes_match.h"
 #include <errno.h>
@@ -114,8 +114,8 @@ static bool is_ours(const struct matching *m, const struct box_row *row, const c
     return ours;
 }
 
-/* Under the name that was agreed; or, if a rename was sent and its answer lost, under the new one, or under the one
- * between (cases 84 and 86). */
+/* Under the name that was agreed; or, if a rename was sent and its answer lost, under the new one, or under
+ * the one between (cases 84 and 86). */
 static const struct worker_box *find_by_name(const struct matching *m, const struct box_row *row)
 {
     struct arena arena = {0};

@@ -1,6 +1,7 @@
 #pragma once
 /*
- * Which mailbox of the server's list is which row of the cache? Names change, and are used again: see boxes_match.c.
+ * Which mailbox of the server's list is which row of the cache? Names change, and are used again: see
+ * boxes_match.c.
  */
 #include "private.h"
 #include "worker.h"
@@ -16,11 +17,13 @@ struct box_row { /* a row of the cache, as far as it matters here */
 
 struct box_match {
     const struct worker_box *listed; /* NULL: it is not in the list */
-    bool replaced; /* that has this row's name, and is another mailbox (case 71) */
-    bool ours;     /* we renamed it to that, and do not know yet that we did: the answer was lost (cases 84, 86) */
+    bool replaced;                   /* that has this row's name, and is another mailbox (case 71) */
+    bool
+        ours; /* we renamed it to that, and do not know yet that we did: the answer was lost (cases 84, 86) */
 };
 
-/* Sets ret[0..n), each of the list for one row at most. Asks the server only where a mailbox is missing and an unknown
- * one may be it. The engine's thread. WORKER_DONE, or how the session ended; WORKER_LOCAL: no memory. */
+/* Sets ret[0..n), each of the list for one row at most. Asks the server only where a mailbox is missing and
+ * an unknown one may be it. The engine's thread. WORKER_DONE, or how the session ended; WORKER_LOCAL: no
+ * memory. */
 enum worker_result boxes_match(struct engine *e, const struct boxes *b, const struct box_row *row, size_t n,
                                struct box_match *ret);

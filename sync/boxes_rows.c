@@ -167,7 +167,8 @@ int boxes_put_moved(cache_tx *tx, void *arg)
     bool exact = cut == 0;
     m.parent = parent.id;
     snprintf(m.name, sizeof m.name, "%s", plain);
-    for (unsigned i = 2; mailbox_find(cache_tx_rd(tx), m.parent, m.name, &other) == 0 && other.id != m.id; i++) {
+    for (unsigned i = 2; mailbox_find(cache_tx_rd(tx), m.parent, m.name, &other) == 0 && other.id != m.id;
+         i++) {
         snprintf(m.name, sizeof m.name, "%.240s%%~%u", plain, i);
         exact = false;
     }

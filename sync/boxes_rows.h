@@ -33,8 +33,8 @@ struct boxes_rename {
 };
 int boxes_put_renamed(cache_tx *tx, void *rename);
 
-/* The server renamed it: it gets that name here too, and with what is below it in the base (cases 85 and 86). The level
- * above stands already. -EINVAL, -ENAMETOOLONG when the name cannot be shown. */
+/* The server renamed it: it gets that name here too, and with what is below it in the base (cases 85 and 86).
+ * The level above stands already. -EINVAL, -ENAMETOOLONG when the name cannot be shown. */
 struct boxes_move {
     int64_t id;
     const char *to;

@@ -278,7 +278,7 @@ static bool open_session(struct engine *e)
             log_info("on line again");
         e->open = true;
         mask_forget_all(e);
-    quota_has_room(e);
+        quota_has_room(e);
         e->failures = 0;
         set_online(e);
         quota_refresh(e);

@@ -23,12 +23,12 @@
  * A message that waits to be appended may have come into its mailbox from elsewhere, as a server's own copy
  * of what a program filed (case 22): when the content is the same, octet for octet, it is that one.
  *
- * A server may keep one message of each content: what it took then is what it had, and one row with us, too (case
- * 64).
+ * A server may keep one message of each content: what it took then is what it had, and one row with us, too
+ * (case 64).
  *
  * A message that was edited here is two rows until the server has the new text: what other clients mark the
- * old one with meanwhile, the new one is marked with (case 14). It may have been edited on the server too, by a client that replaced it: then
- * both texts are kept, and ours gets the keyword $SyncConflict (case 15).
+ * old one with meanwhile, the new one is marked with (case 14). It may have been edited on the server too, by
+ * a client that replaced it: then both texts are kept, and ours gets the keyword $SyncConflict (case 15).
  */
 #include <errno.h>
 #include <string.h>
@@ -258,7 +258,8 @@ static int merge_copy(cache_tx *tx, void *arg)
     r = m.message_id ? message_each_by_message_id(l.rd, m.message_id, is_same_there, &l) : 0;
     if (r < 0 || !l.n)
         return r;
-    log_info("case 64: row %lld is stored as row %lld, which was there before", (long long)m.id, (long long)l.found.id);
+    log_info("case 64: row %lld is stored as row %lld, which was there before", (long long)m.id,
+             (long long)l.found.id);
     c->is = true;
     r = message_set_flags(tx, &l.found, l.found.flags | (m.flags & ~FLAG_DELETED));
     if (r == 0)

@@ -1,14 +1,15 @@
 /*
  * Flags that a server does not keep, whatever it says (cases 32 and 33).
  *
- * PERMANENTFLAGS is a promise. Some servers promise every keyword and refuse the next one for a limit of theirs; some say OK
- * to a STORE, and the flag is not there. Taken at their word, the next scan would show a flag that another client
- * seems to have taken away, and it would go here too. So the first STORE of each flag in a mailbox asks what came of
- * it. What did not come of it after two attempts, and a keyword that is refused by itself, is masked in that mailbox:
- * it stays here, and its absence there means nothing, as for flags that PERMANENTFLAGS does not have.
+ * PERMANENTFLAGS is a promise. Some servers promise every keyword and refuse the next one for a limit of
+ * theirs; some say OK to a STORE, and the flag is not there. Taken at their word, the next scan would show a
+ * flag that another client seems to have taken away, and it would go here too. So the first STORE of each
+ * flag in a mailbox asks what came of it. What did not come of it after two attempts, and a keyword that is
+ * refused by itself, is masked in that mailbox: it stays here, and its absence there means nothing, as for
+ * flags that PERMANENTFLAGS does not have.
  *
- * The masks last as long as the session, so that a server that was mended is not held to what it did once. They are
- * the engine thread's own.
+ * The masks last as long as the session, so that a server that was mended is not held to what it did once.
+ * They are the engine thread's own.
  */
 #include <errno.h>
 #include <stdlib.h>

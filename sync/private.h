@@ -89,7 +89,8 @@ void engine_look_again(struct engine *e, int64_t ms);
 /* The mailbox is not there, says the server: true when its tree is looked at again for that. Not for ever:
  * false when that has not helped. */
 bool engine_try_create(struct engine *e, const struct worker_error *error);
-/* The server asked for a pause, 0 for none: nothing is sent meanwhile by any session, for it counts all of them. */
+/* The server asked for a pause, 0 for none: nothing is sent meanwhile by any session, for it counts all of
+ * them. */
 void engine_pause(struct engine *e, unsigned ms);
 bool engine_paused(struct engine *e);
 /* Any thread: waits until the pause is over; false when stopping. */
@@ -140,16 +141,15 @@ enum worker_result repair_mailbox(struct engine *e, struct mailbox *box, bool un
 
 /* follow.c: case 43 and its kin. 1: the row was found, 0: there is none, -errno. */
 struct cache_worker_news;
-int follow_arrival(cache_tx *tx, int64_t mailbox, const struct cache_worker_news *news,
-                   struct message *ret);
+int follow_arrival(cache_tx *tx, int64_t mailbox, const struct cache_worker_news *news, struct message *ret);
 /* The address of a row is gone on the server, and the row is not (moved or flagged here). */
 int follow_orphan(struct engine *e, cache_tx *tx, const struct message *m);
 int follow_departure(cache_tx *tx, struct message *m, const struct base_state *base);
-/* The server took this row's mail, and has nothing new in that mailbox. Has it the same text there already, from before?
- * Then the row is that one's from now on: 1 (case 64); 0: no; -errno. */
+/* The server took this row's mail, and has nothing new in that mailbox. Has it the same text there already,
+ * from before? Then the row is that one's from now on: 1 (case 64); 0: no; -errno. */
 int follow_same_there(struct engine *e, int64_t message, int64_t mailbox);
-/* Row m has the address `base` and shows `there` on the server. Was it edited here, and waits for its new text? 1: that
- * has the flags now, and nothing more is to be done about m; 0: no. */
+/* Row m has the address `base` and shows `there` on the server. Was it edited here, and waits for its new
+ * text? 1: that has the flags now, and nothing more is to be done about m; 0: no. */
 int follow_successor(cache_tx *tx, const struct message *m, const struct base_state *base, flags_t there);
 /* Is a row that waits to be appended, or may it be, one that came from the server meanwhile? Then it is not
  * sent. */
@@ -190,11 +190,13 @@ enum worker_result append_settle_all(struct engine *e);
 int append_confirm(cache_tx *tx, int64_t message, int64_t mailbox, uint32_t uid, flags_t flags);
 
 /* quota.c: a session was opened: asks for the quota, unless that was less than an hour ago, and stores it for
- * statfs as "quota_limit" and "quota_used", and the size of a message as "append_limit": octets, 0 for none. */
+ * statfs as "quota_limit" and "quota_used", and the size of a message as "append_limit": octets, 0 for none.
+ */
 void quota_refresh(struct engine *e);
 /* Is this more than a message may have there? *ret says so (case 60). */
 bool quota_is_too_big(struct engine *e, int64_t size, struct worker_error *ret);
-/* The server says that the mailbox is over quota: what goes to its quota roots waits for a while (case 61). */
+/* The server says that the mailbox is over quota: what goes to its quota roots waits for a while (case 61).
+ */
 void quota_is_full(struct engine *e, const struct mailbox *box);
 bool quota_waits(struct engine *e, const struct mailbox *box, struct worker_error *ret);
 void quota_has_room(struct engine *e); /* something was removed: nothing waits any more */

@@ -128,7 +128,8 @@ static int look_up(cache_tx *tx, const struct pull *p, const struct change *c, s
 static void fill(const struct pull *p, const struct change *c, struct row *row, struct brain_message *out)
 {
     /* Not looked at since it was put there: what it lacks was never stored, and not taken away (case 33). */
-    bool forgotten = row->has_base && c->present && c->uid >= p->box.uidnext && (row->base.flags & ~c->news.flags);
+    bool forgotten =
+        row->has_base && c->present && c->uid >= p->box.uidnext && (row->base.flags & ~c->news.flags);
     if (forgotten)
         row->base.flags &= c->news.flags;
     cache_worker_scan(&row->m, row->has_base ? &row->base : NULL, &p->box, out);

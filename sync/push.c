@@ -3,8 +3,8 @@
  *
  * The server's side is taken to be as the base says: what it really is was seen by the scans before, and what
  * has changed since does no harm, because nothing here says "set to": flags go as deltas, removals and moves
- * name UIDs, and something that is gone is a result. So there is no UNCHANGEDSINCE that could fail, and nothing to
- * read again if it did (case 34). Rows with the same delta go in one command (case 37).
+ * name UIDs, and something that is gone is a result. So there is no UNCHANGEDSINCE that could fail, and
+ * nothing to read again if it did (case 34). Rows with the same delta go in one command (case 37).
  *
  * The order keeps mail safe: moves first, then flags, then appends, then removals; and a removal waits while
  * mail that may be its successor is not on the server yet (cases 12 and 50). Moves and appends are announced
@@ -146,7 +146,11 @@ static bool burst_is_over(struct push *p, const struct item *it)
 static void park_read_only(struct push *p, const struct item *it)
 {
     struct worker_error error = {.err = -EROFS, .text = "the mailbox is read-only on the server"};
-    engine_fail_message(p->e, it->m.id, 0, it->m.state == MESSAGE_GONE ? "remove" : it->has_base ? "store" : "append", &error);
+    engine_fail_message(p->e, it->m.id, 0,
+                        it->m.state == MESSAGE_GONE ? "remove"
+                        : it->has_base              ? "store"
+                                                    : "append",
+                        &error);
 }
 
 /* Fills the item; false when there is nothing to be done about it now. */

@@ -48,8 +48,8 @@ struct push {
     bool progress;
 };
 
-/* Carries out p->now, and tells the cache. WORKER_DONE, WORKER_REFUSED (noted) and WORKER_GONE concern these messages
- * only. */
+/* Carries out p->now, and tells the cache. WORKER_DONE, WORKER_REFUSED (noted) and WORKER_GONE concern these
+ * messages only. */
 enum worker_result push_group(struct push *p, struct group *g);
 
 /* While the server was asked, an edit may have handed the row's address to a tombstone: then what it answered

@@ -106,7 +106,8 @@ static uint32_t copied_as(const struct worker_outcome *o, uint32_t source)
 static bool still_announced(cache_tx *tx, const struct item *it)
 {
     struct pending row;
-    return pending_of_message(cache_tx_rd(tx), it->m.id, &row) == 0 && (!it->has_base || push_still_there(tx, it));
+    return pending_of_message(cache_tx_rd(tx), it->m.id, &row) == 0 &&
+           (!it->has_base || push_still_there(tx, it));
 }
 
 static int move_done(cache_tx *tx, void *arg)
@@ -203,8 +204,9 @@ static enum worker_result store_and_see(struct push *p, struct group *g, flags_t
     if (r != WORKER_DONE)
         return r;
     if (outcome.missing)
-        log_warning("case 33: mailbox %lld: the server says OK to flags that it does not keep: they stay here",
-                    (long long)g->box->id);
+        log_warning(
+            "case 33: mailbox %lld: the server says OK to flags that it does not keep: they stay here",
+            (long long)g->box->id);
     *ret_masked = outcome.missing;
     int learnt = mask_learn(p->e, g->box->id, outcome.shown & ~outcome.missing, outcome.missing);
     return learnt < 0 ? WORKER_LOCAL : WORKER_DONE;

@@ -1,10 +1,10 @@
 /*
- * How much the server takes: its quota, which statfs of the mount tells to programs, and the size of a message
- * (case 60), which a write beyond it is told by.
+ * How much the server takes: its quota, which statfs of the mount tells to programs, and the size of a
+ * message (case 60), which a write beyond it is told by.
  *
- * When a mailbox is over quota, each message that is sent to it all the same goes over the line for nothing. So for
- * a while all appends of its quota roots wait; flags and removals, which make room, go on (case 61). Where the server
- * names no roots, all mailboxes have the same one.
+ * When a mailbox is over quota, each message that is sent to it all the same goes over the line for nothing.
+ * So for a while all appends of its quota roots wait; flags and removals, which make room, go on (case 61).
+ * Where the server names no roots, all mailboxes have the same one.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -38,7 +38,8 @@ static int store(cache_tx *tx, void *arg)
 
 static bool is_stored(cache_rd *rd, const struct limits *l)
 {
-    return cache_meta_get(rd, "quota_limit", 0) == l->quota && cache_meta_get(rd, "quota_used", 0) == l->used &&
+    return cache_meta_get(rd, "quota_limit", 0) == l->quota &&
+           cache_meta_get(rd, "quota_used", 0) == l->used &&
            cache_meta_get(rd, "append_limit", 0) == l->append;
 }
 
@@ -58,7 +59,8 @@ void quota_refresh(struct engine *e)
     cache_rd *rd = cache_reader(e->cache);
     if (!rd)
         return;
-    struct limits limits = {.quota = cache_meta_get(rd, "quota_limit", 0), .used = cache_meta_get(rd, "quota_used", 0)};
+    struct limits limits = {.quota = cache_meta_get(rd, "quota_limit", 0),
+                            .used = cache_meta_get(rd, "quota_used", 0)};
     if (clock_boot_ms() >= e->quota_at_ms && ask(e, "INBOX", &quota)) {
         e->quota_at_ms = clock_boot_ms() + ASK_AGAIN_MS;
         limits.quota = quota.limit;
@@ -67,7 +69,8 @@ void quota_refresh(struct engine *e)
     e->worker->ops->describe(e->worker, &session);
     limits.append = session.append_limit > 0 ? session.append_limit : 0;
     if (!is_stored(rd, &limits))
-        cache_write(e->cache, CACHE_FROM_SERVER, CACHE_SOON, store, &limits); /* lost, it is asked for again */
+        cache_write(e->cache, CACHE_FROM_SERVER, CACHE_SOON, store,
+                    &limits); /* lost, it is asked for again */
 }
 
 bool quota_is_too_big(struct engine *e, int64_t size, struct worker_error *ret)
@@ -76,8 +79,8 @@ bool quota_is_too_big(struct engine *e, int64_t size, struct worker_error *ret)
     if (limit <= 0 || size <= limit)
         return false;
     *ret = (struct worker_error){.err = -EFBIG};
-    snprintf(ret->text, sizeof ret->text, "it has %lld octets, and the server takes %lld at most", (long long)size,
-             (long long)limit);
+    snprintf(ret->text, sizeof ret->text, "it has %lld octets, and the server takes %lld at most",
+             (long long)size, (long long)limit);
     return true;
 }
 

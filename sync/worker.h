@@ -48,12 +48,13 @@ struct worker_box {
     bool has_status;     /* the rest is known, and not stale */
     uint32_t messages, uidnext, uidvalidity, unseen;
     uint64_t modseq; /* HIGHESTMODSEQ, 0 when not offered */
-    /* MAILBOXID (RFC 8474 4.1): the mailbox's for ever, and no other one's, whatever its name. NULL: not told. */
+    /* MAILBOXID (RFC 8474 4.1): the mailbox's for ever, and no other one's, whatever its name. NULL: not
+     * told. */
     const char *id;
 };
 
-/* What was seen of a mailbox. A scan's uidvalidity is never 0: of a server that tells none it is the one of the token
- * before, or 1; a list's is 0 then. */
+/* What was seen of a mailbox. A scan's uidvalidity is never 0: of a server that tells none it is the one of
+ * the token before, or 1; a list's is 0 then. */
 struct worker_token {
     uint32_t uidvalidity, uidnext, exists;
     uint64_t modseq;
@@ -137,7 +138,7 @@ struct worker_outcome {           /* what an operation gave */
                                    * uidvalidity 0; the caller frees with uidset_finish */
     /* STORE with verify: of `add`, what a message was shown with, and without, afterwards. */
     flags_t shown, missing;
-    bool moved;                   /* the source is gone. false: it was COPY, and the caller expunges */
+    bool moved; /* the source is gone. false: it was COPY, and the caller expunges */
 };
 
 /* Where a body goes while it streams in. Calls come in this order for each message, from within fetch. Mail

@@ -411,8 +411,8 @@ static size_t find_collision(const struct merge *m, int side, const char *from, 
     return m->n;
 }
 
-/* Another box was agreed on under this name, which it has lost on a side, and that is still to be dealt with: two
- * with one base name could not be told apart. */
+/* Another box was agreed on under this name, which it has lost on a side, and that is still to be dealt with:
+ * two with one base name could not be told apart. */
 static size_t find_base(const struct merge *m, const struct node *self, const char *name)
 {
     for (size_t i = 0; i < m->n; i++)
@@ -435,12 +435,9 @@ static int emit_rename(struct merge *m, size_t i, int side, const char *to, int 
     const struct node *x = &m->node[i];
     const char *from = x->now[side];
 
-    emit(m, (struct brain_box_op){.verb = BRAIN_BOX_RENAME,
-                                  .side = side,
-                                  .box = i,
-                                  .number = number,
-                                  .name = to,
-                                  .from = from});
+    emit(m,
+         (struct brain_box_op){
+             .verb = BRAIN_BOX_RENAME, .side = side, .box = i, .number = number, .name = to, .from = from});
     return play_rename(m, side, from, x->base, to);
 }
 

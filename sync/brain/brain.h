@@ -199,8 +199,8 @@ struct brain_box_plan {
 int brain_merge_boxes(const struct brain_box *box, size_t n, char delimiter, int winner,
                       const bool *remove_confirmed, struct arena *arena, struct brain_box_plan *ret);
 
-/* The name under which a box steps aside, beside `name` (case 86): one that a merge was interrupted at is known by it
- * again. In the arena; -ENOMEM. */
+/* The name under which a box steps aside, beside `name` (case 86): one that a merge was interrupted at is
+ * known by it again. In the arena; -ENOMEM. */
 int brain_box_temporary(const char *name, char delimiter, int64_t key, struct arena *arena, char **ret);
 
 /* ---- one mailbox's scan ---- */

@@ -35,8 +35,8 @@ static int on_shown(void *arg, const struct reply *r)
     return 0;
 }
 
-static enum worker_result store_and_see(struct imap *im, const struct worker_op *op, struct worker_outcome *ret,
-                                        struct worker_error *e)
+static enum worker_result store_and_see(struct imap *im, const struct worker_op *op,
+                                        struct worker_outcome *ret, struct worker_error *e)
 {
     struct shown shown = {.im = im, .op = op, .ret = ret};
     struct command names = {0};
@@ -59,8 +59,8 @@ static enum worker_result store(struct imap *im, const struct uidset *uids, char
 static enum worker_result store_both(struct imap *im, const struct worker_op *op, struct worker_outcome *ret,
                                      struct worker_error *e)
 {
-    enum worker_result r = op->verify && op->add ? store_and_see(im, op, ret, e)
-                                                 : store(im, op->uids, '+', op->add, e);
+    enum worker_result r =
+        op->verify && op->add ? store_and_see(im, op, ret, e) : store(im, op->uids, '+', op->add, e);
     return r == WORKER_DONE ? store(im, op->uids, '-', op->remove, e) : r;
 }
 

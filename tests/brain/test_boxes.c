@@ -167,7 +167,8 @@ static void case_86_through_a_temporary_name(void **state)
     CHECK("86, into itself", inside, {BRAIN_BOX_RENAME, 1, 86, "mailmount-moving-7", "a"},
           {BRAIN_BOX_RENAME, 1, 84, "a/b", "mailmount-moving-7"});
     CHECK("86, interrupted", interrupted, {BRAIN_BOX_RENAME, 1, 86, "b", "mailmount-moving-7"});
-    CHECK("86, the same name by chance", somebody_elses, {BRAIN_BOX_RENAME, 0, 86, "mailmount-moving-8", "b"});
+    CHECK("86, the same name by chance", somebody_elses,
+          {BRAIN_BOX_RENAME, 0, 86, "mailmount-moving-8", "b"});
 }
 
 static void renames_wait_for_each_other(void **state)

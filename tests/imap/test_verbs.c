@@ -776,8 +776,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_append),        cmocka_unit_test(test_unknown),
         cmocka_unit_test(test_change),        cmocka_unit_test(test_expunge),
         cmocka_unit_test(test_long_sets),     cmocka_unit_test(test_tree),
-        cmocka_unit_test(test_mailbox_ids),
-        cmocka_unit_test(test_quota),         cmocka_unit_test(test_watch),
+        cmocka_unit_test(test_mailbox_ids),   cmocka_unit_test(test_quota),
+        cmocka_unit_test(test_watch),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);

@@ -444,7 +444,8 @@ static void append(struct change *c)
     uint32_t uid = 0;
     for (size_t i = 0; i < c->target->n && c->s->m->features.one_of_each; i++) {
         const struct model_message *there = &c->target->message[i];
-        if (there->body->size == c->body->size && memcmp(there->body->octets, c->body->octets, c->body->size) == 0)
+        if (there->body->size == c->body->size &&
+            memcmp(there->body->octets, c->body->octets, c->body->size) == 0)
             uid = there->uid;
     }
     if (!uid)

@@ -40,7 +40,7 @@ struct model_box {
     bool keywords_allowed, read_only;
     char root; /* its quota root, 0 none */
     bool full;
-    flags_t dropped, refused; /* by STORE and APPEND: not stored, for all that it says; refused */
+    flags_t dropped, refused;      /* by STORE and APPEND: not stored, for all that it says; refused */
     struct model_message *message; /* in order of uid */
     size_t n, cap;
     struct model_expunged *expunged;

@@ -154,7 +154,11 @@ static void twins_stay_twins(void **state)
 static void a_server_that_keeps_one_of_each(void **state)
 {
     static const struct model_features features[] = {
-        {.speed = WORKER_SPEED_QRESYNC, .uidplus = true, .move = true, .list_status = true, .one_of_each = true},
+        {.speed = WORKER_SPEED_QRESYNC,
+         .uidplus = true,
+         .move = true,
+         .list_status = true,
+         .one_of_each = true},
         {.speed = WORKER_SPEED_NONE, .one_of_each = true},
     };
     static struct rig rig;
@@ -176,7 +180,8 @@ static void a_server_that_keeps_one_of_each(void **state)
         assert_true(model_find(r->model, "INBOX", uid, &v));
         assert_int_equal(v.flags, FLAG_SEEN | FLAG_FLAGGED);
         char expected[80];
-        snprintf(expected, sizeof expected, "APPEND INBOX %zu +\\Flagged\nSTORE INBOX %u +\\Flagged", strlen(mail_wire(1)), uid);
+        snprintf(expected, sizeof expected, "APPEND INBOX %zu +\\Flagged\nSTORE INBOX %u +\\Flagged",
+                 strlen(mail_wire(1)), uid);
         rig_assert_changes(r, expected);
         rig_end(r);
     }

@@ -151,7 +151,8 @@ static void marked_there_while_the_edit_is_sent(void **state)
     int64_t id = begin(r);
     file_replace(r, id, mail_file(2));
     model_between(r->model, MODEL_APPLY, 2, mark_the_old, r);
-    model_plan(r->model, &(struct model_trouble){.events = MODEL_APPLY, .nth = 2, .blow = MODEL_BREAKS_CLEANLY});
+    model_plan(r->model,
+               &(struct model_trouble){.events = MODEL_APPLY, .nth = 2, .blow = MODEL_BREAKS_CLEANLY});
     check_replaced(r, 2, FLAG_SEEN | FLAG_DRAFT | FLAG_FLAGGED);
 }
 
@@ -225,7 +226,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(edited_here_and_removed_there, rig_setup_stopped, rig_teardown),
         cmocka_unit_test_setup_teardown(rewritten_here_and_removed_there, rig_setup_stopped, rig_teardown),
         cmocka_unit_test_setup_teardown(edited_here_and_marked_there, rig_setup_stopped, rig_teardown),
-        cmocka_unit_test_setup_teardown(edited_here_and_marked_as_deleted_there, rig_setup_stopped, rig_teardown),
+        cmocka_unit_test_setup_teardown(edited_here_and_marked_as_deleted_there, rig_setup_stopped,
+                                        rig_teardown),
         cmocka_unit_test_setup_teardown(edited_and_marked_on_both_sides, rig_setup_stopped, rig_teardown),
         cmocka_unit_test_setup_teardown(marked_there_while_the_edit_is_sent, rig_setup_stopped, rig_teardown),
         cmocka_unit_test_setup_teardown(edited_by_both, rig_setup_stopped, rig_teardown),

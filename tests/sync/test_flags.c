@@ -105,7 +105,8 @@ static bool is_refused(struct rig *r, int64_t id, const char *why)
     return failure_get(cache_reader(r->cache), id, 0, &f) == 0 && strstr(f.why, why);
 }
 
-/* Case 92: nothing is sent to a read-only mailbox, what was to be sent is parked, and nothing else is held up by it. */
+/* Case 92: nothing is sent to a read-only mailbox, what was to be sent is parked, and nothing else is held up
+ * by it. */
 static void a_read_only_mailbox(void **state)
 {
     struct rig *r = *state;
@@ -239,7 +240,8 @@ static void a_server_with_qresync(void **state)
     exercise(&model_full);
 }
 
-/* Case 33: OK, and not there. The flag stays here, is tried twice and no more, and is no removal by anybody. */
+/* Case 33: OK, and not there. The flag stays here, is tried twice and no more, and is no removal by anybody.
+ */
 static void a_server_that_says_ok_and_stores_nothing(void **state)
 {
     struct rig *r = *state;
@@ -296,8 +298,8 @@ static void a_keyword_that_is_refused(void **state)
     rig_stop(r);
 }
 
-/* Case 34: deltas, so that a flag that another client changes between our look and our command stays changed, without
- * any condition that could fail. */
+/* Case 34: deltas, so that a flag that another client changes between our look and our command stays changed,
+ * without any condition that could fail. */
 static void change_other_flags(void *arg)
 {
     struct rig *r = arg;
@@ -324,9 +326,11 @@ static void changed_there_just_before_our_command(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_server_that_says_ok_and_stores_nothing, rig_setup_stopped, rig_teardown),
+        cmocka_unit_test_setup_teardown(a_server_that_says_ok_and_stores_nothing, rig_setup_stopped,
+                                        rig_teardown),
         cmocka_unit_test_setup_teardown(a_keyword_that_is_refused, rig_setup_stopped, rig_teardown),
-        cmocka_unit_test_setup_teardown(changed_there_just_before_our_command, rig_setup_stopped, rig_teardown),
+        cmocka_unit_test_setup_teardown(changed_there_just_before_our_command, rig_setup_stopped,
+                                        rig_teardown),
         cmocka_unit_test_setup_teardown(keywords_have_letters, rig_setup_stopped, rig_teardown),
         cmocka_unit_test_setup_teardown(keywords_of_delivered_mail, rig_setup_stopped, rig_teardown),
         cmocka_unit_test_setup_teardown(a_mailbox_without_keywords, rig_setup_stopped, rig_teardown),

@@ -8,7 +8,8 @@ static bool is_refused(struct rig *r, int64_t id, const char *why)
     return failure_get(cache_reader(r->cache), id, 0, &f) == 0 && strstr(f.why, why);
 }
 
-/* Case 61: of all that waits for room one is tried; other roots, flags and removals go on; and room is used. */
+/* Case 61: of all that waits for room one is tried; other roots, flags and removals go on; and room is used.
+ */
 static void over_quota(void **state)
 {
     struct rig *r = *state;
@@ -26,7 +27,8 @@ static void over_quota(void **state)
     rig_stop(r);
     rig_open(r);
     for (unsigned i = 0; i < 4; i++)
-        id[i] = file_deliver(r, i % 2 ? "INBOX" : "Archive", SUB_CUR, mail_file(10 + i), FLAG_SEEN, 1600000010 + i);
+        id[i] = file_deliver(r, i % 2 ? "INBOX" : "Archive", SUB_CUR, mail_file(10 + i), FLAG_SEEN,
+                             1600000010 + i);
     file_deliver(r, "Other", SUB_CUR, mail_file(20), FLAG_SEEN, 1600000020);
     file_flag(r, file_find(r, "Archive", mail_file(1)), FLAG_FLAGGED, 0);
     rig_start(r);

@@ -1,4 +1,5 @@
-/* Mailboxes that are known again under another name (cases 71, 85, 86): by their id, or by UIDVALIDITY and messages. */
+/* Mailboxes that are known again under another name (cases 71, 85, 86): by their id, or by UIDVALIDITY and
+ * messages. */
 #include "rig.h"
 
 static struct rig rigs;
@@ -140,7 +141,8 @@ static void an_exchange_that_breaks_off(struct rig *r)
             file_rename_box(r, y, x);
             file_rename_box(r, "T", y);
             model_plan(r->model,
-                       &(struct model_trouble){.events = MODEL_APPLY, .nth = nth, .effect = effect, .blow = MODEL_BREAKS});
+                       &(struct model_trouble){
+                           .events = MODEL_APPLY, .nth = nth, .effect = effect, .blow = MODEL_BREAKS});
             together(r);
             assert_true(model_struck(r->model));
             check_kept(r, y, 10 * nth + 2 * effect, a);
