@@ -392,6 +392,21 @@ static void begin(const struct imap *im, const struct worker_token *since, struc
     ret->keywords_allowed = s->keywords_allowed;
 }
 
+/* Mail that came after SELECT, and of which no details were told: an EXISTS in the answer to a FETCH was followed by
+ * a SEARCH, or by its flags alone. It is not to be removed, and not to be taken for known: the next scan tells it. Such
+ * rows are the last ones; returns how many there are before. */
+static size_t leave_untold(struct collector *c, uint32_t uidnext)
+{
+    size_t told = c->n - rows_from(c, uidnext);
+    if (uidnext == 0)
+        return c->n; /* case 72 */
+    while (told < c->n && c->row[told].m.has_details)
+        told++;
+    for (size_t i = told; i < c->n; i++)
+        c->row[i].m.has_flags = false;
+    return told;
+}
+
 /* The rows into the caller's array, and the token's counts to what they show. */
 static enum worker_result end(struct collector *c, struct worker_scan *ret, struct worker_error *e)
 {
@@ -402,15 +417,17 @@ static enum worker_result end(struct collector *c, struct worker_scan *ret, stru
         imap_error_set(e, -ENOMEM, "", 0);
         return WORKER_LOCAL;
     }
+    size_t told = leave_untold(c, ret->token.uidnext);
     for (size_t i = 0; i < c->n; i++)
         ret->message[i] = c->row[i].m;
     ret->n = c->n;
     ret->vanished = c->vanished;
     c->vanished = (struct uidset){0};
-    uint32_t top = c->n > 0 && c->row[c->n - 1].m.uid < UINT32_MAX ? c->row[c->n - 1].m.uid + 1 : 1;
+    uint32_t top = told > 0 && c->row[told - 1].m.uid < UINT32_MAX ? c->row[told - 1].m.uid + 1 : 1;
     if (top > ret->token.uidnext)
         ret->token.uidnext = top;
-    ret->token.exists = ret->full || ret->number == 74 ? (uint32_t)c->n : c->im->selected.exists;
+    ret->token.exists =
+        ret->full || ret->number == 74 ? (uint32_t)told : c->im->selected.exists - (uint32_t)(c->n - told);
     return WORKER_DONE;
 }
 

@@ -272,6 +272,31 @@ static void test_short_listing(void **state)
     end();
 }
 
+/* Mail that arrives while flags are told is not known before its details are, also where SEARCH has it already. */
+static void test_arrives_meanwhile(void **state)
+{
+    (void)state;
+    static const char *const script[] = {
+        OPEN(""), SELECTED("1", "7", "10"), "S:$ OK", "C:UID FETCH 1:* (UID FLAGS)",
+        "S:* 1 FETCH (UID 1 FLAGS ())", "S:* 2 EXISTS", "S:$ OK", "C:UID SEARCH ALL", "S:* SEARCH 1 10",
+        "S:* 2 FETCH (UID 10 FLAGS (\\Seen))", "S:$ OK",
+        /* The next one. */
+        SELECTED("2", "7", "11"), "S:$ OK", "C:UID FETCH 1:* (UID FLAGS)", "S:* 1 FETCH (UID 1 FLAGS ())",
+        "S:* 2 FETCH (UID 10 FLAGS (\\Seen))", "S:$ OK", "C:UID FETCH 10:* (UID FLAGS INTERNALDATE",
+        "S:* 2 FETCH (UID 10 FLAGS (\\Seen) RFC822.SIZE 5)", "S:$ OK", BYE};
+    begin(script);
+    const struct worker_token since = {.uidvalidity = 7, .uidnext = 10, .exists = 1};
+    assert_int_equal(look(&since, WORKER_FLAGS), WORKER_DONE);
+    assert_true(scan.full && scan.n == 2 && scan.message[1].uid == 10 && !scan.message[1].has_flags);
+    assert_int_equal(scan.token.uidnext, 10);
+    assert_int_equal(scan.token.exists, 1);
+    const struct worker_token next = scan.token;
+    assert_int_equal(look(&next, WORKER_FLAGS), WORKER_DONE);
+    assert_true(scan.full && scan.n == 2 && scan.message[1].has_flags && scan.message[1].has_details);
+    assert_true(scan.token.uidnext == 11 && scan.token.exists == 2);
+    end();
+}
+
 static void test_list(void **state)
 {
     (void)state;
@@ -772,6 +797,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_qresync),       cmocka_unit_test(test_vanished_lies),
         cmocka_unit_test(test_condstore),     cmocka_unit_test(test_tokens),
         cmocka_unit_test(test_short_listing), cmocka_unit_test(test_list),
+        cmocka_unit_test(test_arrives_meanwhile),
         cmocka_unit_test(test_bodies),        cmocka_unit_test(test_broken_bodies),
         cmocka_unit_test(test_append),        cmocka_unit_test(test_unknown),
         cmocka_unit_test(test_change),        cmocka_unit_test(test_expunge),
