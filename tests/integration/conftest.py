@@ -83,6 +83,16 @@ class Servers:
             self.running[kind] = PrivateDovecot(folder, **user, **options).start()
         return self.running[kind]
 
+    def without(self, *names):
+        """Dovecot with all that it offers but these capabilities."""
+        if not names:
+            return self.get("full")
+        witness = Witness(self.get("full").plain_port, "capabilities", self.get("full").password)
+        offered = witness.command("CAPABILITY")[0][0][0].decode().split()[1:]
+        witness.close()
+        assert not set(names) - set(offered), "this Dovecot does not offer them anyway"
+        return self.get("-".join(("no", *names)), capability=" ".join(name for name in offered if name not in names))
+
     def stop(self):
         for server in self.running.values():
             server.stop()
@@ -149,7 +159,7 @@ class World:
         for daemon in self.daemons:
             yield f"mailmount {daemon.folder.name}", daemon.log()[-30_000:]
         lines = [line for line in self.server.log().splitlines() if self.user in line]
-        yield "dovecot", "\n".join(lines[-60:])
+        yield "server", "\n".join(lines[-60:])
 
     def tear_down(self):
         problems = "".join(daemon.tear_down() for daemon in self.daemons)

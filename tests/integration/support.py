@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 TOKEN = re.compile(rb"(?im)^message-id:\s*<([^@>]*)")
+CHANGING = re.compile(r"\b(STORE|APPEND|EXPUNGE|MOVE|COPY|CREATE|DELETE|RENAME|SUBSCRIBE|UNSUBSCRIBE)\b", re.I)
 FLAG_LETTERS = {"\\Seen": "S", "\\Answered": "R", "\\Flagged": "F", "\\Draft": "D", "\\Deleted": "T", "$Forwarded": "P"}
 
 
@@ -52,6 +53,11 @@ def mail(token, body="Hello.\r\n", headers="", subject=None):
 def lf(octets):
     """The form in which the mount serves what was on the wire."""
     return octets.replace(b"\r\n", b"\n")
+
+
+def changing(wire):
+    """Of the commands that went through the proxy, those that change something."""
+    return [line for line in wire.commands() if CHANGING.search(line)]
 
 
 def token_of(octets):

@@ -1,13 +1,10 @@
 """What goes over the wire: nothing that grows with the number of messages, nothing that changes anything twice."""
 import time
 import os
-import re
 
 import pytest
 
-from support import eventually, mail
-
-CHANGING = re.compile(r"\b(STORE|APPEND|EXPUNGE|MOVE|COPY|CREATE|DELETE|RENAME|SUBSCRIBE|UNSUBSCRIBE)\b", re.I)
+from support import changing, eventually, mail
 
 
 def fill(world, count, size=500):
@@ -22,10 +19,6 @@ def fill(world, count, size=500):
         for number in range(begin, min(begin + 200, count)):
             while not connection.file.readline().startswith(b"f%d OK" % number):
                 pass
-
-
-def changing(wire):
-    return [line for line in wire.commands() if CHANGING.search(line)]
 
 
 def until_silent(wire):

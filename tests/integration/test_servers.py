@@ -1,0 +1,17 @@
+"""A whole day (day.py) with Dovecot as it is and without each of the extensions that mailmount uses."""
+import pytest
+
+from day import whole_day
+
+MISSING = ["", "QRESYNC", "CONDSTORE", "UIDPLUS", "MOVE", "LIST-STATUS", "IDLE", "IDLE NOTIFY", "CONDSTORE QRESYNC",
+           "UIDPLUS MOVE", "QRESYNC LIST-STATUS NOTIFY", "QRESYNC CONDSTORE UIDPLUS MOVE LIST-STATUS IDLE"]
+
+
+@pytest.fixture(params=MISSING, ids=lambda names: "without-" + "-".join(names.split()) if names else "all")
+def without(request, servers, world_at):
+    """A world whose server says nothing of these extensions."""
+    return world_at(servers.without(*request.param.split()))
+
+
+def test_whole_day(without):
+    whole_day(without)
