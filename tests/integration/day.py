@@ -4,11 +4,12 @@ nothing happens.
 The book knows what has to be in each mailbox; each act is done here, through the mount, or there, by another client, and noted.
 """
 import os
+import threading
 import time
 from calendar import timegm
 from dataclasses import dataclass, replace
 
-from support import FLAG_LETTERS, changing, eventually, letters, lf, mail, token_of
+from support import CHANGING, FLAG_LETTERS, changing, eventually, letters, lf, mail, token_of
 
 LETTER_FLAGS = {letter: flag for flag, letter in FLAG_LETTERS.items()}
 SUBS = ("cur", "new", "tmp")
@@ -254,16 +255,21 @@ class Day:
         eventually(self.check, ROUND_SECONDS)
 
 
-def whole_day(world, **settings):
-    """Needs a server that is in a fit state to be asked for anything."""
+def morning(world):
+    """Both sides have the same mail. Needs a server that is in a fit state to be asked for anything."""
     wire = world.new_proxy()
-    mount = world.through(wire, **settings)
+    mount = world.through(wire)
     day = Day(world, mount)
     day.create(day.there, "Archive")
     day.create(day.there, "Archive/2024")
     day.prepare("m")
     mount.mount()
     day.is_as_booked()
+    return day, wire
+
+
+def whole_day(world):
+    day, wire = morning(world)
     day.both_work("m")
     day.prepare("a")
     day.is_as_booked()
@@ -272,7 +278,46 @@ def whole_day(world, **settings):
     wire.plug()
     day.is_as_booked()
     quiet_night(day, wire)
-    return day
+
+
+class Scissors:
+    """A filter that cuts the line at the next command that changes something: before it gets through, or before its answer does."""
+
+    def __init__(self, before):
+        self.before = before
+        self.has_cut = threading.Event()
+        self.seen = False
+
+    def __call__(self, direction, octets):
+        if direction == "server" and CHANGING.search(octets.decode("latin-1")):
+            self.seen = True
+        if self.has_cut.is_set() or not self.seen or direction != ("server" if self.before else "client"):
+            return octets
+        self.has_cut.set()
+        return None
+
+
+def rough_day(world, cuts=9):
+    """The line is cut again and again while what was done off line is carried out, and often the mount dies of it."""
+    day, wire = morning(world)
+    wire.cut()
+    day.both_work("m")
+    fd = os.open(day.mount.box() / "cur", os.O_RDONLY)
+    os.fsync(fd)
+    os.close(fd)
+    for number in range(cuts):
+        wire.filter = Scissors(before=number % 4 == 3)
+        wire.plug()
+        assert wire.filter.has_cut.wait(ROUND_SECONDS), "nothing was left to do"
+        wire.cut()
+        if number % 3:
+            day.mount.died_expected = True
+            day.mount.kill9()
+            day.mount.start()
+    wire.filter = None
+    wire.plug()
+    day.is_as_booked()
+    quiet_night(day, wire)
 
 
 def quiet_night(day, wire):
@@ -281,5 +326,5 @@ def quiet_night(day, wire):
     day.mount.sync()
     day.mount.remount()
     day.mount.sync()
-    assert changing(wire) == []
+    assert not changing(wire), changing(wire)
     day.is_as_booked()

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from day import whole_day
+from day import rough_day, whole_day
 from private_cyrus import PrivateCyrus, Unavailable
 
 
@@ -29,6 +29,10 @@ def world(cyrus, world_at):
 
 def test_whole_day(world):
     whole_day(world)
+
+
+def test_rough_day(world):
+    rough_day(world)
 
 
 def test_doctor(world):

@@ -1,10 +1,11 @@
 """A whole day (day.py) with Dovecot as it is and without each of the extensions that mailmount uses."""
 import pytest
 
-from day import whole_day
+from day import rough_day, whole_day
 
+BARE = "QRESYNC CONDSTORE UIDPLUS MOVE LIST-STATUS IDLE"
 MISSING = ["", "QRESYNC", "CONDSTORE", "UIDPLUS", "MOVE", "LIST-STATUS", "IDLE", "IDLE NOTIFY", "CONDSTORE QRESYNC",
-           "UIDPLUS MOVE", "QRESYNC LIST-STATUS NOTIFY", "QRESYNC CONDSTORE UIDPLUS MOVE LIST-STATUS IDLE"]
+           "UIDPLUS MOVE", "QRESYNC LIST-STATUS NOTIFY", BARE]
 
 
 @pytest.fixture(params=MISSING, ids=lambda names: "without-" + "-".join(names.split()) if names else "all")
@@ -15,3 +16,8 @@ def without(request, servers, world_at):
 
 def test_whole_day(without):
     whole_day(without)
+
+
+@pytest.mark.parametrize("without", ["", BARE], ids=["all", "bare"], indirect=True)
+def test_rough_day(without):
+    rough_day(without)
