@@ -27,7 +27,7 @@ static int run_count(cache_rd *rd, const struct query *q, int64_t id, uint64_t *
     " AND scratch = 0"
 #define WANTED "SELECT count(*), total(size) FROM message WHERE state = 0"
 #define DIRTY "SELECT count(*), 0 FROM message WHERE dirty = 1"
-#define FAILED "SELECT count(*), 0 FROM failure"
+#define FAILED "SELECT count(*), 0 FROM failure LEFT JOIN message ON message.id = failure.message"
 #define HELD                                                                                                 \
     "SELECT total((SELECT count(*) FROM held_message WHERE held_message.held = held.id) + whole), 0 FROM"    \
     " held WHERE state = 1"
@@ -37,7 +37,8 @@ int mailbox_count(cache_rd *rd, int64_t id, struct mailbox_counts *ret)
     static const struct query shown = {SHOWN, SHOWN " AND mailbox = ?"};
     static const struct query wanted = {WANTED, WANTED " AND mailbox = ?"};
     static const struct query dirty = {DIRTY, DIRTY " AND mailbox = ?"};
-    static const struct query failed = {FAILED, FAILED " WHERE mailbox = ?"};
+    static const struct query failed = {FAILED,
+                                        FAILED " WHERE coalesce(message.mailbox, failure.mailbox) = ?"};
     static const struct query held = {HELD, HELD " AND mailbox = ?"};
     struct mailbox_counts c = {0};
     uint64_t none;

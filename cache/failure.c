@@ -3,7 +3,9 @@
 #include "pending.h"
 #include "private.h"
 
-#define COLUMNS "id, message, mailbox, at_s, retry_s, attempts, what, why"
+/* A message's refusal is in the mailbox where the message is now. */
+#define PLACE "coalesce((SELECT message.mailbox FROM message WHERE message.id = failure.message), mailbox)"
+#define COLUMNS "id, message, " PLACE ", at_s, retry_s, attempts, what, why"
 
 static void read_row(struct statement *s, struct failure *f)
 {
@@ -53,7 +55,7 @@ int failure_put(cache_tx *tx, struct failure *f)
     CLEANUP(statement_end) struct statement *s = statement_begin(&tx->rd, sql);
     put_int_or_null(s, err ? 0 : before.id);
     put_int_or_null(s, f->message);
-    put_int_or_null(s, f->mailbox);
+    put_int_or_null(s, f->message ? 0 : f->mailbox);
     put_int(s, f->at_s);
     put_int(s, f->retry_s);
     put_int(s, attempts);

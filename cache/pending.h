@@ -34,7 +34,7 @@ int pending_of_message(cache_rd *rd, int64_t message, struct pending *ret);
 int pending_each(cache_rd *rd, int64_t mailbox, int (*each)(void *arg, const struct pending *p), void *arg);
 
 /* What the server refused, in its own words, shown by status and .mailmount/errors. One row a message (or
- * mailbox: message 0). */
+ * mailbox: message 0). The mailbox of a message's is the one where the message is when this is read. */
 struct failure {
     int64_t id, message, mailbox;
     int64_t at_s;    /* when */

@@ -325,7 +325,7 @@ static void a_mailbox_with_mail_is_not_forgotten(void **state)
 
 static int make_failure(cache_tx *tx, void *arg)
 {
-    struct failure f = {.message = *(int64_t *)arg, .mailbox = 1, .what = "append", .why = "no"};
+    struct failure f = {.message = *(int64_t *)arg, .what = "append", .why = "no"};
     return failure_put(tx, &f);
 }
 
