@@ -21,6 +21,7 @@ sys.path[:0] = [str(HERE), str(HERE.parents[1] / "tools")]
 import janitor  # noqa: E402
 from daemon import Mailmount  # noqa: E402
 from imapclient import Witness  # noqa: E402
+from private_cyrus import PrivateCyrus, Unavailable  # noqa: E402
 from private_dovecot import PrivateDovecot, make_authority, make_certificate  # noqa: E402
 from proxy import Proxy  # noqa: E402
 
@@ -72,13 +73,18 @@ class Servers:
         self.workplace = workplace
         self.running = {}
 
+    def folder(self, name):
+        """One for a server, with its certificate."""
+        folder = self.workplace / name
+        folder.mkdir(exist_ok=True)
+        for name in ("ca.pem", "ca.key", "server.pem", "server.key"):
+            shutil.copy2(self.workplace / name, folder / name)
+        return folder
+
     def get(self, kind="full", **options):
         if kind not in self.running:
             options.setdefault("capability", SERVERS.get(kind))
-            folder = self.workplace / f"dovecot-{kind}"
-            folder.mkdir()
-            for name in ("ca.pem", "ca.key", "server.pem", "server.key"):
-                shutil.copy2(self.workplace / name, folder / name)
+            folder = self.folder(f"dovecot-{kind}")
             user = {"as_user": "nobody"} if os.getuid() == 0 else {}
             self.running[kind] = PrivateDovecot(folder, **user, **options).start()
         return self.running[kind]
@@ -92,6 +98,15 @@ class Servers:
         witness.close()
         assert not set(names) - set(offered), "this Dovecot does not offer them anyway"
         return self.get("-".join(("no", *names)), capability=" ".join(name for name in offered if name not in names))
+
+    def cyrus(self):
+        """Skips the test where Cyrus is not to be had."""
+        if "cyrus" not in self.running:
+            try:
+                self.running["cyrus"] = PrivateCyrus(self.folder("cyrus")).start()
+            except Unavailable as reason:
+                pytest.skip(str(reason))
+        return self.running["cyrus"]
 
     def stop(self):
         for server in self.running.values():

@@ -15,6 +15,7 @@ import threading
 import time
 from pathlib import Path
 
+from imapclient import Witness
 from private_dovecot import die_with_parent, free_port, make_authority, make_certificate
 
 CONFIGURATION = """
@@ -171,6 +172,11 @@ class PrivateCyrus:
             self._end_processes()
         self.stop()
         raise RuntimeError(f"cyrus did not start:\n{self.log()}")
+
+    def set_quota(self, user, kilobytes):
+        admin = Witness(self.plain_port, ADMIN, self.password)
+        admin.command("SETQUOTA", f"user/{user}", f"(STORAGE {kilobytes})")
+        admin.close()
 
     def _end_processes(self):
         """The master and its children are a session and a group of their own."""

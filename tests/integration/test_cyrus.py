@@ -1,30 +1,12 @@
 """Cyrus, which does many things in its own way: a whole day, and the same with kills and cut lines in the middle."""
-import re
-import shutil
-
 import pytest
 
 from day import rough_day, whole_day
-from private_cyrus import PrivateCyrus, Unavailable
-
-
-@pytest.fixture(scope="module")
-def cyrus(workplace):
-    folder = workplace / "cyrus"
-    folder.mkdir()
-    for name in ("ca.pem", "ca.key", "server.pem", "server.key"):
-        shutil.copy2(workplace / name, folder / name)
-    try:
-        server = PrivateCyrus(folder)
-    except Unavailable as reason:
-        pytest.skip(str(reason))
-    yield server.start()
-    server.stop()
 
 
 @pytest.fixture
-def world(cyrus, world_at):
-    return world_at(cyrus)
+def world(servers, world_at):
+    return world_at(servers.cyrus())
 
 
 def test_whole_day(world):
