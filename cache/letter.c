@@ -23,9 +23,9 @@ int mailbox_letters(cache_rd *rd, int64_t id, struct maildir_letters *ret)
     return got;
 }
 
-static int give_out(cache_tx *tx, int64_t id, int letter, unsigned bit)
+int mailbox_letter_lend(cache_tx *tx, int64_t id, int letter, unsigned bit)
 {
-    static const char sql[] = "INSERT INTO letter (mailbox, letter, bit) VALUES (?, ?, ?)";
+    static const char sql[] = "INSERT OR IGNORE INTO letter (mailbox, letter, bit) VALUES (?, ?, ?)";
     CLEANUP(statement_end) struct statement *s = statement_begin(&tx->rd, sql);
     put_int(s, id);
     put_int(s, letter);
@@ -50,7 +50,7 @@ int mailbox_letters_for(cache_tx *tx, int64_t id, flags_t flags, struct maildir_
     for (unsigned bit = FLAGS_FIRST_KEYWORD; without && bit < 64 && next < 26; bit++) {
         if (!(without & (flags_t)1 << bit))
             continue;
-        err = give_out(tx, id, next, bit);
+        err = mailbox_letter_lend(tx, id, next, bit);
         if (err)
             return err;
         letters.bit[next++] = (int8_t)bit;

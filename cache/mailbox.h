@@ -93,6 +93,8 @@ int mailbox_set_mtime(cache_tx *tx, int64_t id, enum sub sub, int64_t mtime_ns);
  * of flags that have none yet, up to 26. */
 int mailbox_letters(cache_rd *rd, int64_t id, struct maildir_letters *ret);
 int mailbox_letters_for(cache_tx *tx, int64_t id, flags_t flags, struct maildir_letters *ret);
+/* Gives this letter, 0 is 'a', to the keyword with that bit; nothing to do (0) when either has its own already. */
+int mailbox_letter_lend(cache_tx *tx, int64_t id, int letter, unsigned bit);
 
 /* Counts for status. */
 struct mailbox_counts {

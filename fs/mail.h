@@ -86,6 +86,8 @@ struct mail_spelling {
     flags_t flags;      /* that its letters stand for */
 };
 int mail_spell(cache_rd *rd, const struct mail_place *at, struct mail_spelling *ret);
+/* The same for a name that was given to a message of mailbox `from`, which lends its letters. */
+int mail_spell_moved(cache_tx *tx, int64_t from, const struct mail_place *at, struct mail_spelling *ret);
 /* The flags of a message after a rename between two names; see the head of mail_flags.c. */
 flags_t mail_flags_renamed(flags_t flags, const struct mail_spelling *from, const struct mail_spelling *to);
 /* The flags of a copy under another name, and of a delivered file. */

@@ -9,8 +9,9 @@
  *   - cur -> new clears \Seen, new -> cur sets it when the name has an S, also when it had one before;
  *   - one client (mu) writes names without keyword letters whenever it sets another flag or files a message:
  * a rename that loses all letters a to z and changes something else besides keeps the keywords;
- *   - letters belong to a mailbox. In another mailbox they are read by that one's table, if it has one; else
- * the keywords stay as they are;
+ *   - letters belong to a mailbox. In another mailbox they are read by that one's table. A letter that it
+ * does not know means what it means where the message comes from, and gets into the table, unless the keyword
+ * has another letter there: programs move files as they are;
  *   - scratch names say nothing. A message that an editor moves to `x~` keeps its flags, and gets those of
  * its name when it comes back, its keywords as they were.
  */
@@ -45,6 +46,32 @@ int mail_spell(cache_rd *rd, const struct mail_place *at, struct mail_spelling *
     for (unsigned i = 0; i < sizeof(letters.bit); i++)
         ret->knows_letters |= letters.bit[i] >= 0;
     return 0;
+}
+
+int mail_spell_moved(cache_tx *tx, int64_t from, const struct mail_place *at, struct mail_spelling *ret)
+{
+    cache_rd *rd = cache_tx_rd(tx);
+    struct maildir_letters here, lent;
+    struct mail_spelling spelling;
+    int r = mail_spell(rd, at, &spelling);
+    if (r == 0)
+        r = mailbox_letters(rd, at->mailbox, &here);
+    if (r == 0)
+        r = mailbox_letters(rd, from, &lent);
+    bool lends =
+        r == 0 && from != at->mailbox && at->sub != SUB_TMP && !spelling.scratch && spelling.lettered;
+    const char *letters = lends ? strstr(at->name, ":2,") + strlen(":2,") : "";
+    for (; *letters && r == 0; letters++) {
+        int i = *letters - 'a';
+        if (i < 0 || i >= (int)sizeof(here.bit) || here.bit[i] >= 0 || lent.bit[i] < 0)
+            continue;
+        spelling.flags |= (flags_t)1 << lent.bit[i];
+        spelling.knows_letters = true;
+        r = mailbox_letter_lend(tx, at->mailbox, i, (unsigned)lent.bit[i]);
+    }
+    if (r == 0)
+        *ret = spelling;
+    return r;
 }
 
 static flags_t system_renamed(flags_t flags, const struct mail_spelling *from, const struct mail_spelling *to)

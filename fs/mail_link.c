@@ -4,17 +4,19 @@
 #include "mail.h"
 #include "mail_place.h"
 
-/* Checks the new name and spells it. */
-static int check_new_name(cache_rd *rd, const struct mail_place *to, struct mail_spelling *ret)
+/* Checks the new name of m and spells it. */
+static int check_new_name(cache_tx *tx, const struct message *m, const struct mail_place *to,
+                          struct mail_spelling *ret)
 {
     struct message taken;
+    cache_rd *rd = cache_tx_rd(tx);
     int r = mail_check_place(rd, to);
     if (r < 0)
         return r;
     r = message_find(rd, to->mailbox, to->sub, to->name, &taken);
     if (r != -ENOENT)
         return r == 0 ? -EEXIST : r;
-    return mail_spell(rd, to, ret);
+    return m->sub == SUB_TMP ? mail_spell(rd, to, ret) : mail_spell_moved(tx, m->mailbox, to, ret);
 }
 
 static int extra_name(cache_tx *tx, int64_t id, const struct mail_place *at, struct message *ret)
@@ -57,13 +59,12 @@ int mail_link(cache_tx *tx, int64_t id, const struct mail_place *to, struct mess
 {
     struct message m;
     struct mail_spelling spelling;
-    cache_rd *rd = cache_tx_rd(tx);
-    int r = message_get(rd, id, &m);
+    int r = message_get(cache_tx_rd(tx), id, &m);
     if (r < 0)
         return r;
     if (m.state != MESSAGE_PRESENT && m.state != MESSAGE_WRITING)
         return -ENOENT;
-    r = check_new_name(rd, to, &spelling);
+    r = check_new_name(tx, &m, to, &spelling);
     if (r < 0)
         return r;
     if (m.sub == SUB_TMP)
@@ -83,7 +84,7 @@ int mail_copy_written(cache_tx *tx, int64_t id, const struct mail_place *to, str
     struct mail_spelling spelling;
     int r = message_get(cache_tx_rd(tx), id, &m);
     if (r == 0)
-        r = check_new_name(cache_tx_rd(tx), to, &spelling);
+        r = check_new_name(tx, &m, to, &spelling);
     if (r < 0)
         return r;
     struct message copy = copy_of(&m, &spelling);

@@ -53,7 +53,8 @@ static int reflag(cache_tx *tx, struct rename *r)
     cache_rd *rd = cache_tx_rd(tx);
     int err = mail_spell(rd, r->from, &from);
     if (err == 0)
-        err = mail_spell(rd, r->to, &to);
+        err = r->from->sub == SUB_TMP ? mail_spell(rd, r->to, &to)
+                                      : mail_spell_moved(tx, r->from->mailbox, r->to, &to);
     if (err < 0)
         return err;
     if (r->to->sub == SUB_TMP)

@@ -111,6 +111,37 @@ def test_keywords_both_ways(world):
     equal(lambda: remote(world), {"\\Seen", "todo", "work"})
 
 
+def keywords_here(m, token, box):
+    """By the letters in the name and the mailbox's own list of them."""
+    table = dict(line.split(" ", 1) for line in (m.box(box) / "dovecot-keywords").read_text().splitlines())
+    return {table.get(str(ord(c) - ord("a")), c) for c in m.letters(token, box) if c.islower()}
+
+
+@pytest.mark.parametrize("known", [(), ("work",), ("work", "todo")], ids=["none", "others", "another-letter"])
+@pytest.mark.parametrize("way", [os.rename, os.link])
+def test_keyword_goes_into_another_mailbox(world, way, known):
+    """Programs move files as they are, with the letters of the mailbox that they come from."""
+    w, m = world.witness, world.mailmount
+    w.create("Archive")
+    w.append("Archive", mail("there"), known)
+    w.append("INBOX", mail("x"), ["\\Seen", "first"])
+    w.append("INBOX", mail("y"), ["\\Seen", "second"])
+    m.mount()
+    w.append("INBOX", mail("one"), ["\\Seen", "todo"])
+    m.sync()
+    path = m.path("one")
+    assert keywords_here(m, "one", "INBOX") == {"todo"} and path.name.endswith(":2,Sc")
+    way(path, m.box("Archive") / "cur" / path.name)
+    m.sync()
+    assert w.flags("Archive", "one") == {"\\Seen", "todo"}
+    assert w.flags("Archive", "there") == set(known)
+    if known != ("work", "todo"):
+        assert keywords_here(m, "one", "Archive") == {"todo"}
+        assert keywords_here(m, "there", "Archive") == set(known)
+    w.store("Archive", w.uid("Archive", "one"), "+FLAGS", "new")
+    equal(lambda: keywords_here(m, "one", "Archive"), {"todo", "new"})
+
+
 def test_program_that_drops_all_letters(world):
     """mu knows no keywords: its renames must not take them off."""
     m = with_one(world, ("\\Seen", "work"))
