@@ -100,10 +100,8 @@ class Here:
         self.mount.retag(token, "".join(sorted(wanted)), box)
 
     def _elsewhere(self, box, token, target):
-        """The letters of keywords are each mailbox's own: a program that does not know the other one's leaves them out."""
         path = self.mount.path(token, box)
-        capitals = "".join(c for c in letters(path.name) if c.isupper())
-        return path, self.mount.box(target) / "cur" / f"{path.name.partition(':2,')[0]}:2,{capitals}"
+        return path, self.mount.box(target) / "cur" / (path.name if ":2," in path.name else path.name + ":2,")
 
     def move(self, box, token, target):
         os.rename(*self._elsewhere(box, token, target))
@@ -200,7 +198,7 @@ class Day:
         """What is there before a spell of work."""
         there = self.there
         for number in range(12):
-            self.deliver(there, "INBOX", f"{spell}{number}", *[["\\Seen"], [], ["\\Seen", "\\Flagged"], ["\\Seen", "todo"]][number % 4])
+            self.deliver(there, "INBOX", f"{spell}{number}", *["\\Seen", "todo"][:number % 3])
         for who in ("here", "there"):
             for kind in ("Old", "Gone"):
                 self.create(there, f"{kind} {who} {spell}")
