@@ -139,7 +139,8 @@ class PrivateCyrus:
         self.tls_port, self.plain_port = free_port(), free_port()
         conf = self.dir / "imapd.conf"
         text = CONFIGURATION.format(dir=self.dir, run=self.run, admin=ADMIN)
-        conf.write_text(text + "".join(f"{key}: {value}\n" for key, value in self.settings.items()))
+        lines = dict(line.split(": ", 1) for line in text.split("\n") if line) | self.settings  # a key that is there twice is an error
+        conf.write_text("".join(f"{key}: {value}\n" for key, value in lines.items()))
         (self.dir / "cyrus.conf").write_text(SERVICES.format(
             bin=self.programs, conf=conf, plain_port=self.plain_port, tls_port=self.tls_port))
 
