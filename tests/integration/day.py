@@ -14,7 +14,7 @@ from support import CHANGING, FLAG_LETTERS, changing, eventually, letters, lf, m
 LETTER_FLAGS = {letter: flag for flag, letter in FLAG_LETTERS.items()}
 SUBS = ("cur", "new", "tmp")
 LONG_AGO = 1_500_000_000
-ROUND_SECONDS = 20
+ROUND_SECONDS = 90
 
 
 @dataclass(frozen=True)
@@ -126,22 +126,27 @@ class There:
     def append(self, box, octets, flags, date=None):
         self.witness.append(box, octets, flags, date)
 
+    def _uid(self, box, token):
+        """Of this message; others may be there twice for a moment, while an edit is carried out."""
+        (uid,) = [message.uid for message in self.witness.fetch(box).values() if message.token == token]
+        return uid
+
     def flag(self, box, token, flag, on):
-        self.witness.store(box, self.witness.uid(box, token), "+FLAGS" if on else "-FLAGS", flag)
+        self.witness.store(box, self._uid(box, token), "+FLAGS" if on else "-FLAGS", flag)
 
     def move(self, box, token, target):
-        self.witness.move(box, self.witness.uid(box, token), target)
+        self.witness.move(box, self._uid(box, token), target)
 
     def copy(self, box, token, target):
-        self.witness.copy(box, self.witness.uid(box, token), target)
+        self.witness.copy(box, self._uid(box, token), target)
 
     def edit(self, box, token, octets, flags):
-        uid = self.witness.uid(box, token)
+        uid = self._uid(box, token)
         self.append(box, octets, flags, LONG_AGO)
         self.witness.expunge(box, uid)
 
     def remove(self, box, token):
-        self.witness.expunge(box, self.witness.uid(box, token))
+        self.witness.expunge(box, self._uid(box, token))
 
 
 class Day:
@@ -235,7 +240,9 @@ class Day:
         def dated(box, found):
             return sorted((e if box in self.book and e.token in self.book[box] and self.book[box][e.token].date else
                            replace(e, date=0) for e in found), key=str)
-        server = {box: dated(box, stored(self.world.witness, box)) for box in self.world.witness.mailboxes()}
+        # The inbox last: Dovecot hangs up on those who have a mailbox selected that is removed.
+        names = sorted(self.world.witness.mailboxes(), key="INBOX".__eq__)
+        server = {box: dated(box, stored(self.world.witness, box)) for box in names}
         boxes = {str(cur.parent.relative_to(self.mount.root)): cur.parent for cur in self.mount.root.rglob("cur")}
         return server, {box: dated(box, served(path)) for box, path in boxes.items()}
 

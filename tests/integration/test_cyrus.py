@@ -3,6 +3,8 @@ import pytest
 
 from day import rough_day, whole_day
 
+pytestmark = pytest.mark.seconds(400)  # nine deaths on a machine that has much else to do
+
 
 @pytest.fixture
 def world(servers, world_at):

@@ -3,6 +3,7 @@ import pytest
 
 from day import rough_day, whole_day
 
+pytestmark = pytest.mark.seconds(400)  # nine deaths on a machine that has much else to do
 BARE = "QRESYNC CONDSTORE UIDPLUS MOVE LIST-STATUS IDLE"
 MISSING = ["", "QRESYNC", "CONDSTORE", "UIDPLUS", "MOVE", "LIST-STATUS", "IDLE", "IDLE NOTIFY", "CONDSTORE QRESYNC",
            "UIDPLUS MOVE", "QRESYNC LIST-STATUS NOTIFY", BARE]
