@@ -222,6 +222,13 @@ static void tree_finish(struct tree *t)
     arena_finish(&t->names);
 }
 
+/* Cyrus 3.6 tells a MAILBOXID in the STATUS of a LIST from memory that it has freed: other octets each time, also line
+ * ends, which no parser survives. */
+static bool tells_false_ids(const struct imap *im)
+{
+    return strncmp(im->about.server, "Cyrus IMAPD 3.6", strlen("Cyrus IMAPD 3.6")) == 0;
+}
+
 static const char *status_items(const struct imap *im)
 {
     static const char *const items[2][2] = {
@@ -229,7 +236,7 @@ static const char *status_items(const struct imap *im)
         {"(MESSAGES UIDNEXT UIDVALIDITY UNSEEN HIGHESTMODSEQ)",
          "(MESSAGES UIDNEXT UIDVALIDITY UNSEEN HIGHESTMODSEQ MAILBOXID)"},
     };
-    return items[im->has.condstore][im->has.objectid];
+    return items[im->has.condstore][im->has.objectid && !tells_false_ids(im)];
 }
 
 static enum worker_result run_over_selected(struct imap *im, const char *verb, const char *mailbox,
