@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "control.h"
+#include "hung.h"
 #include "imap.h"
 #include "io.h"
 #include "log.h"
@@ -16,6 +17,8 @@
 #include "work.h"
 
 #define LOG_MAX_BYTES (10 << 20)
+#define GOES_MS 50     /* a process whose connection was ended goes at once: */
+#define GOES_TRIES 200 /* ten seconds */
 
 static struct worker *new_worker(void *arg)
 {
@@ -57,13 +60,27 @@ static int already_in_use(const struct config_account *config, struct fault *f)
     return -EBUSY;
 }
 
+/* Somebody has the cache. If that was killed and hangs, it is helped to go. */
+static int open_after_the_hung(struct account *a, const struct cache_options *options, struct fault *f)
+{
+    int r = hung_end(a->config->data_dir, f);
+    if (r <= 0)
+        return r < 0 ? r : already_in_use(a->config, f);
+    r = -EBUSY;
+    for (int tries = 0; r == -EBUSY && tries < GOES_TRIES; tries++) {
+        usleep(GOES_MS * 1000);
+        r = cache_open(options, &a->cache, f);
+    }
+    return r;
+}
+
 static int open_cache(struct account *a, struct fault *f)
 {
     struct cache_options options = {.dir = a->config->data_dir,
                                     .wire_bodies = a->config->line_endings == CONFIG_CRLF};
     int r = cache_open(&options, &a->cache, f);
     if (r == -EBUSY)
-        return already_in_use(a->config, f);
+        r = open_after_the_hung(a, &options, f);
     if (r < 0 && f && f->text[0] == '\0')
         return fault_set(f, FAULT_IO, r, "account %s: cache %s: %s", a->config->name, options.dir,
                          strerror(-r));

@@ -11,6 +11,7 @@
 #include "io.h"
 #include "log.h"
 #include "mountopts.h"
+#include "hung.h"
 #include "mounts.h"
 #include "serve.h"
 
@@ -128,6 +129,11 @@ static int mount_words(struct invocation *in, const struct mount_words *w)
         return command_usage("%s: neither a command nor an account (see `mailmount help`)", w->account);
     if (r < 0)
         return command_fail(&f);
+    /* First of all: to look at what such a mount is mounted on may take for ever. */
+    if (hung_end(config.account->data_dir, &f) < 0) {
+        account_config_finish(&config);
+        return command_fail(&f);
+    }
     char *mountpoint = mounts_resolve(w->mountpoint);
     int status = mountpoint ? mount_account(w, config.account, mountpoint) : fail_resolve(w->mountpoint);
     free(mountpoint);

@@ -14,6 +14,7 @@
 #include "command.h"
 #include "control.h"
 #include "io.h"
+#include "hung.h"
 #include "mounts.h"
 
 #define FLUSH_MS 60000
@@ -79,7 +80,12 @@ static int flush_daemon(const struct invocation *in, const char *account, const 
 {
     pid_t pid = 0;
     CLEANUP(free_string) char *dir = data_dir_by_config(in, account);
-    int r = dir ? flush(dir, mountpoint, &pid, f) : -ENOENT;
+    int r = dir ? hung_end(dir, f) : 0;
+    if (r != 0) { /* nobody is there to be asked */
+        *ret_pid = 0;
+        return r < 0 ? r : 0;
+    }
+    r = dir ? flush(dir, mountpoint, &pid, f) : -ENOENT;
     if (r == -ENOENT) {
         CLEANUP(free_string) char *other = data_dir_by_mount(mountpoint);
         r = other ? flush(other, mountpoint, &pid, f) : -ENOENT;

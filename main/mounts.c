@@ -77,10 +77,10 @@ static void unescape(char *s)
 
 /* A line of proc_pid_mountinfo(5): ID PARENT DEV ROOT MOUNTPOINT OPTIONS [FIELD...] - TYPE SOURCE
  * SUPEROPTIONS */
-static bool parse_line(char *line, char **ret_mountpoint, char **ret_type, char **ret_source)
+static bool parse_line(char *line, unsigned *ret_minor, char **ret_mountpoint, char **ret_type, char **ret_source)
 {
     char *rest = strstr(line, " - ");
-    if (!rest)
+    if (!rest || sscanf(line, "%*u %*u %*u:%u", ret_minor) != 1)
         return false;
     *rest = '\0';
     char *save = NULL, *mountpoint = strtok_r(line, " ", &save);
@@ -117,12 +117,32 @@ int mounts_find(const char *table, const char *mountpoint, char ret_account[MOUN
     int found = -ENOENT;
     for (ssize_t n; (n = getline(&line, &size, f)) > 0;) { /* to the end: the last one is on top */
         char *at, *type, *source;
+        unsigned minor;
         if (line[n - 1] == '\n')
             line[n - 1] = '\0';
-        if (parse_line(line, &at, &type, &source) && strcmp(at, mountpoint) == 0)
+        if (parse_line(line, &minor, &at, &type, &source) && strcmp(at, mountpoint) == 0)
             found = account_of(type, source, ret_account);
     }
     return found;
+}
+
+int mounts_of_connection(const char *table, unsigned connection, char *ret, size_t size)
+{
+    CLEANUP(close_file) FILE *f = fopen(table, "re");
+    if (!f)
+        return -errno;
+    CLEANUP(free_string) char *line = NULL;
+    size_t room = 0;
+    for (ssize_t n; (n = getline(&line, &room, f)) > 0;) {
+        char *at, *type, *source, account[MOUNTS_ACCOUNT_MAX];
+        unsigned minor;
+        if (line[n - 1] == '\n')
+            line[n - 1] = '\0';
+        if (parse_line(line, &minor, &at, &type, &source) && minor == connection &&
+            account_of(type, source, account) == 0)
+            return snprintf(ret, size, "%s", at) < (int)size ? 0 : -ENAMETOOLONG;
+    }
+    return -ENOENT;
 }
 
 /* Does the link (a working directory, an open file) of a process lead below the mount point? Reading the link

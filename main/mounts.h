@@ -17,6 +17,9 @@ char *mounts_resolve(const char *path);
  * is. */
 int mounts_find(const char *table, const char *mountpoint, char ret_account[MOUNTS_ACCOUNT_MAX]);
 
+/* Where is the file system with this minor device number mounted, if it is one of ours? -ENOENT, -ENAMETOOLONG. */
+int mounts_of_connection(const char *table, unsigned connection, char *ret, size_t size);
+
 /* Unmounts: umount2 for root, else fusermount3 -u. FAULT_AGAIN with the names of those who use it when it is
  * busy. */
 int mounts_unmount(const char *mountpoint, struct fault *f);

@@ -20,6 +20,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
 #ifdef HAVE_SYSTEMD
@@ -34,6 +35,7 @@
 #include "control.h"
 #include "decide.h"
 #include "fs.h"
+#include "hung.h"
 #include "io.h"
 #include "log.h"
 #include "mailbox.h"
@@ -261,6 +263,9 @@ static int start_threads(struct serving *s, struct fault *f)
     if (statvfs(s->o->mountpoint, &st) < 0) /* the kernel asks, the loop answers: ready to list */
         return fault_set(f, FAULT_IO, -errno, "%s: mounted, but does not answer: %s", s->o->mountpoint,
                          strerror(errno));
+    struct stat root;
+    if (stat(s->o->mountpoint, &root) < 0 || hung_note(cache_dirfd(s->account.cache), minor(root.st_dev)) < 0)
+        log_warning("no word of this mount is left for the next one");
     return 0;
 }
 
@@ -371,8 +376,10 @@ static void end(struct serving *s)
         fs_exit(s->fs);
         pthread_join(s->loop, NULL);
     }
-    if (s->fs)
+    if (s->fs) {
         fs_unmount(s->fs);
+        hung_forget(cache_dirfd(s->account.cache));
+    }
     if (s->account.config)
         account_close(&s->account);
     stop_finish(&s->stop);

@@ -100,6 +100,10 @@ open_fuse_device() {
         say "Opening /dev/fuse to all users, as Debian's udev does (chmod 666 /dev/fuse)"
         as_root chmod 666 /dev/fuse
     fi
+    # Where a mount that hangs can be ended; systemd has it mounted.
+    if [ -d /sys/fs/fuse/connections ] && ! mountpoint -q /sys/fs/fuse/connections; then
+        as_root mount -t fusectl fusectl /sys/fs/fuse/connections 2>/dev/null || true
+    fi
     if [ ! -e /etc/mtab ]; then
         say "Making /etc/mtab, which fusermount3 reads (a link to /proc/self/mounts, as everywhere)"
         as_root ln -s /proc/self/mounts /etc/mtab

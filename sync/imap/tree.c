@@ -144,6 +144,13 @@ static int on_list(struct tree *t, struct cursor c, struct list *l)
     return r == 0 ? list_add(l, &b) : r;
 }
 
+/* RFC 8474 7: what is none is no id, lest a mailbox be taken for another one. */
+static bool is_object_id(const char *text, size_t length)
+{
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
+    return length > 0 && length <= MAILBOXID_MAX && strspn(text, letters) == length;
+}
+
 /* "(F2212ea87-6097-4256)" */
 static int mailbox_id(struct tree *t, struct cursor *c, struct worker_box *b)
 {
@@ -153,7 +160,7 @@ static int mailbox_id(struct tree *t, struct cursor *c, struct worker_box *b)
     int r = cursor_string(c, &t->name, &nil);
     if (r < 0 || !cursor_char(c, ')'))
         return r < 0 ? r : -EPROTO;
-    if (nil || t->name.length == 0 || t->name.length > MAILBOXID_MAX)
+    if (nil || !is_object_id(t->name.data, t->name.length))
         return 0;
     b->id = arena_strdup(&t->names, t->name.data);
     return b->id != NULL ? 0 : -ENOMEM;

@@ -707,7 +707,7 @@ static void test_mailbox_ids(void **state)
         "S:* LIST () \"/\" d",
         "S:* STATUS a (MESSAGES 3 MAILBOXID (F2212ea87-6097) UIDNEXT 4)",
         "S:* STATUS b (MAILBOXID NIL)",
-        "S:* STATUS c (MAILBOXID ())",
+        "S:* STATUS c (MAILBOXID (\"a b\"))",
         "S:* STATUS d (MESSAGES 1)",
         "S:$ OK",
         BYE};

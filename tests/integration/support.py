@@ -97,3 +97,8 @@ def mountinfo():
     """All mount points, as the kernel has them, without touching any of them."""
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as lines:
         return [re.sub(r"\\([0-7]{3})", lambda m: chr(int(m[1], 8)), line.split()[4]) for line in lines]
+
+
+def is_sanitized(program):
+    """Built with a sanitizer: then it is slow, its memory is another, and it cannot be the second library to be loaded."""
+    return bool(re.search(rb"__(asan|tsan|msan)_init", program.read_bytes()))

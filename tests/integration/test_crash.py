@@ -2,12 +2,15 @@
 import os
 import random
 import shutil
+import subprocess
 import threading
 import time
 
 import pytest
 
-from support import eventually, lf, mail, stays
+from support import equal, eventually, lf, mail, stays
+
+KILLS = 12
 
 
 def survive(m):
@@ -42,6 +45,60 @@ def test_first_sync(world):
     m.mount()
     assert m.read() == {token: lf(octets) for token, octets in wanted.items()}
     assert world.witness.tokens("INBOX") == sorted(wanted)
+
+
+class Busy:
+    """A program that makes, renames and removes files in a directory, until told to stop, whatever becomes of that."""
+
+    def __init__(self, directory, number):
+        self.directory, self.number, self.over = directory, number, False
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self):
+        for count in range(1_000_000):
+            if self.over:
+                return
+            name = self.directory / f"{count}.busy{self.number}"
+            try:
+                name.write_bytes(b"")
+                name.rename(name.with_suffix(".other"))
+                name.with_suffix(".other").unlink()
+            except OSError:
+                time.sleep(0.001)
+
+    def stop(self):
+        self.over = True
+        self.thread.join(20)
+        assert not self.thread.is_alive(), "a program hangs in the mount"
+
+
+def test_killed_while_it_tells_the_kernel(mounted):
+    """The kernel holds a directory while a program waits for us, who wait for the kernel to let us tell it what is new in that
+    directory: one that is killed just then does not go away, nor do the programs, before somebody ends the connection. The
+    next mount does."""
+    m = mounted.mailmount
+    wanted = []
+    for number in range(KILLS):
+        programs = [Busy(m.box() / sub, n) for n, sub in enumerate(("cur", "new", "new"))]
+        for count in range(8):
+            wanted.append(f"m{number}-{count}")
+            mounted.witness.append("INBOX", mail(wanted[-1]))
+        killed = m.process
+        killed.kill()
+        try:
+            killed.wait(0.5)
+        except subprocess.TimeoutExpired:
+            pass
+        m.died_expected = True
+        m.start()
+        killed.wait(20)
+        for program in programs:
+            program.stop()
+    for left in [*m.box().glob("*/*.busy?"), *m.box().glob("*/*.other")]:
+        left.unlink()
+    m.sync()
+    equal(lambda: m.tokens(), sorted(wanted))
 
 
 def test_what_a_program_was_told_is_stored_survives(mounted):

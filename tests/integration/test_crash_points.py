@@ -13,6 +13,7 @@ import crash_story
 import power
 from crashlab import Lab
 from points import KINDS, Point, find_library, spread
+from support import is_sanitized
 
 LONG = os.environ.get("MAILMOUNT_LONG") == "1"
 STEP = int(os.environ.get("MAILMOUNT_LONG_STEP") or 1)
@@ -23,6 +24,8 @@ pytestmark = pytest.mark.xdist_group("crash-points")
 
 @pytest.fixture(scope="module")
 def lab(servers, program, workplace):
+    if is_sanitized(program):
+        pytest.skip("the program is built with a sanitizer, and what ends it is a matter of the normal build")
     library = find_library()
     if not library:
         pytest.skip("no libpoints.so: build with -Dtests=enabled, or set MAILMOUNT_TEST_POINTS")

@@ -17,12 +17,13 @@ import threading
 import pytest
 
 from imapclient import Refused
-from support import lf, mail
+from support import is_sanitized, lf, mail
 from test_traffic import changing
 
 LONG = os.environ.get("MAILMOUNT_LONG") == "1"
 LONG_STEP = int(os.environ.get("MAILMOUNT_LONG_STEP") or 1)
 SHARE = {"server": 127, "client": 331}  # one in so many positions, when not all
+SLOW = 4                                # times less of them with a sanitizer
 LIVES = 6                               # mounts that share the days between them
 MOST_S = 8 * 3600 if LONG else 600
 WAYS = [(direction, how) for direction in ("server", "client") for how in ("reset", "silence", "half-close")]
@@ -127,11 +128,11 @@ def lengths(life):
     return dict(zip(("server", "client"), map(min, zip(*seen))))
 
 
-def cuts_to_make(length):
+def cuts_to_make(length, slow):
     """(octets, direction, how), in an order in which lives take them; other positions in each way."""
     result = []
     for number, (direction, how) in enumerate(WAYS):
-        step = LONG_STEP if LONG else SHARE[direction]
+        step = LONG_STEP if LONG else SHARE[direction] * (SLOW if slow else 1)
         result += [(octets, direction, how) for octets in range(1 + number * step // len(WAYS), length[direction], step)]
     return result
 
@@ -155,7 +156,7 @@ def live(life, cuts, failed):
 
 @pytest.mark.seconds(MOST_S)
 @pytest.mark.parametrize("kind", ["no-notify", "bare"])
-def test_line_cut_after_each_octet(servers, world_at, record_property, kind):
+def test_line_cut_after_each_octet(servers, program, world_at, record_property, kind):
     """Cases 1, 2, 7, 40, 41, 48, 49, 80, 84 and what is said of exactly-once appends."""
     server = servers.get(kind)
     failed, made = threading.Event(), collections.Counter()
@@ -163,7 +164,7 @@ def test_line_cut_after_each_octet(servers, world_at, record_property, kind):
     with concurrent.futures.ThreadPoolExecutor(LIVES) as pool:
         lives = list(pool.map(Life, worlds))
         length = lengths(lives[0])
-        cuts = cuts_to_make(length)
+        cuts = cuts_to_make(length, is_sanitized(program))
         for run in [pool.submit(live, life, cuts[number::LIVES], failed) for number, life in enumerate(lives)]:
             made += run.result()
     assert sum(made.values()) >= 0.9 * len(cuts), made

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from imapclient import Literal
-from support import lf, mail
+from support import is_sanitized, lf, mail
 
 MOST_BYTES = 64_000_000
 MB = 1_000_000
@@ -14,7 +14,7 @@ MB = 1_000_000
 @pytest.fixture
 def bounded(world, program):
     """A world; a sanitizer's own memory is many times that of the program."""
-    if re.search(rb"__(asan|tsan|msan)_init", program.read_bytes()):
+    if is_sanitized(program):
         pytest.skip("the program is built with a sanitizer, whose memory differs")
     return world
 

@@ -51,6 +51,17 @@ static int teardown(void **state)
     return r | rmdir(table);
 }
 
+static void test_finds_a_connection(void **state)
+{
+    char path[64];
+    (void)state;
+    assert_int_equal(mounts_of_connection(table, 45, path, sizeof path), 0);
+    assert_string_equal(path, "/home/me/two words");
+    assert_int_equal(mounts_of_connection(table, 46, path, sizeof path), -ENOENT); /* not ours */
+    assert_int_equal(mounts_of_connection(table, 7, path, sizeof path), -ENOENT);
+    assert_int_equal(mounts_of_connection(table, 44, path, 5), -ENAMETOOLONG);
+}
+
 static void test_finds_our_mounts(void **state)
 {
     (void)state;
@@ -100,6 +111,7 @@ static void test_resolves_mount_points(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_finds_a_connection),
         cmocka_unit_test(test_finds_our_mounts),
         cmocka_unit_test(test_tells_other_mounts_from_none),
         cmocka_unit_test(test_the_mount_on_top_counts),
