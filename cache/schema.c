@@ -146,8 +146,9 @@ static const char *const step[] = {
     "ALTER TABLE pending ADD COLUMN accepted INTEGER NOT NULL DEFAULT 0;",
 
     /* 3 -> 4: whose copy on the server has left, and may turn up elsewhere (cases 11, 42, 44) */
-    "CREATE TABLE orphan (message INTEGER PRIMARY KEY NOT NULL REFERENCES message (id) ON DELETE CASCADE) "
-    "STRICT;",
+    "CREATE TABLE orphan ("
+    " message INTEGER PRIMARY KEY NOT NULL REFERENCES message (id) ON DELETE CASCADE"
+    ") STRICT;",
 
     /* 4 -> 5: the server's name for a mailbox that no rename changes (cases 71, 85) */
     "ALTER TABLE mailbox ADD COLUMN mailboxid TEXT NOT NULL DEFAULT '';",
