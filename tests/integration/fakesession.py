@@ -122,6 +122,9 @@ class Session:
                 "unseen": sum("\\Seen" not in m.flags for m in box),
                 "modseq": box.modseq if self.has("CONDSTORE") else None}
 
+    def mailbox_id(self, box):
+        return b"mailbox-%d" % id(box)
+
     def size(self, message):
         return b"%d" % len(message.octets)
 
@@ -256,6 +259,8 @@ class Session:
         numbers = self.numbers(self.server.boxes[name], False)
         told = [b"%s %d" % (item, numbers[STATUS_ITEMS[item]]) for item in re.findall(rb"[A-Z]+", items.upper())
                 if numbers.get(STATUS_ITEMS.get(item)) is not None]
+        if b"MAILBOXID" in items.upper() and self.has("OBJECTID"):
+            told.append(b"MAILBOXID (%s)" % self.mailbox_id(self.server.boxes[name]))
         self.send(b"* STATUS %s (%s)\r\n" % (quoted(name), b" ".join(told)))
 
     def do_status(self, rest, literals):

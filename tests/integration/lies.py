@@ -10,7 +10,8 @@ import time
 import fakeserver
 from fakesession import SYSTEM, Session
 
-KINDS = {"full": fakeserver.FULL, "condstore": fakeserver.CONDSTORE, "plain": fakeserver.PLAIN, "bare": fakeserver.BARE}
+KINDS = {"full": fakeserver.FULL, "condstore": fakeserver.CONDSTORE, "plain": fakeserver.PLAIN, "bare": fakeserver.BARE,
+         "ids": fakeserver.FULL + " OBJECTID"}
 
 
 class Lie(Session):
@@ -182,6 +183,30 @@ class VanishedIsThere(Lie):
 class VanishedMalformed(Lie):
     def vanished(self, box, since):
         return b"1:,x" if self.lies_about(box) else super().vanished(box, since)
+
+
+class MailboxIdOfChance(Lie):
+    """Another one each time."""
+    kinds = ("ids",)
+
+    def mailbox_id(self, box):
+        count = self.server.memory["ids"] = self.server.memory.get("ids", 0) + 1
+        return b"chance%d" % count if self.lies_about(box) else super().mailbox_id(box)
+
+
+class MailboxIdOfAll(Lie):
+    """All have the same one."""
+    kinds = ("ids",)
+
+    def mailbox_id(self, box):
+        return b"mailbox"
+
+
+class MailboxIdMalformed(Lie):
+    kinds = ("ids",)
+
+    def mailbox_id(self, box):
+        return b"a\x01b" if self.lies_about(box) else super().mailbox_id(box)
 
 
 class EnabledEmpty(Lie):
