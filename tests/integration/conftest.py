@@ -257,8 +257,13 @@ def pytest_runtest_makereport(item, call):
 
 
 def pytest_terminal_summary(terminalreporter):
-    """What tests counted, crash points and cut positions, also in other processes."""
+    """What tests counted, crash points, cut positions and lies, also in other processes."""
+    lies = set()
     for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
-        for name, value in report.user_properties:
-            if name in ("crash points", "cut positions") and report.when == "call":
+        for name, value in report.user_properties if report.when == "call" else ():
+            if name in ("crash points", "cut positions"):
                 terminalreporter.write_line(f"{name}, {value}")
+            elif name == "lie":
+                lies.add(tuple(value))
+    if lies:
+        terminalreporter.write_line(f"lies, of one server each: {len({lie for lie, _ in lies})}, {len(lies)} with its kinds of server")

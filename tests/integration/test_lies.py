@@ -65,12 +65,14 @@ class Scene:
 
 
 @pytest.fixture
-def scene(world):
+def scene(world, record_property):
     """scene(lie, kind): a server that tells it, and a mailmount that is not mounted yet."""
     made = []
 
-    def make(*arguments, **keywords):
-        made.append(Scene(world, *arguments, **keywords))
+    def make(lie, kind, *arguments, **keywords):
+        made.append(Scene(world, lie, kind, *arguments, **keywords))
+        if lie is not lies.Honest:
+            record_property("lie", (lie.__name__, kind))
         return made[-1]
     yield make
     for one in made:
