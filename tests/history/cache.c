@@ -1,5 +1,6 @@
 /*
- * The cache: rows and mailboxes, of which a power failure leaves what was committed as NOW, and all that was before it.
+ * The cache: rows and mailboxes, of which a power failure leaves what was committed as NOW, and all that was
+ * before it.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -24,8 +25,9 @@ void cache_power_fails(struct world *w)
     /* What was announced may have been answered; nobody knows any more. */
     for (size_t i = 0; i < w->cache.rows; i++)
         if (w->cache.row[i].id && w->cache.row[i].intent.set) {
-            w->text[w->cache.row[i].text].more++;
-            w->text[w->cache.row[i].text].relaxed = true;
+            struct text *t = &w->text[w->cache.row[i].text & ~ALTERED];
+            t->more++;
+            t->relaxed = t->confused = true;
         }
 }
 

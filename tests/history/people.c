@@ -28,7 +28,7 @@ flags_t people_flags(unsigned number)
 
 static struct server_box *any_box(struct world *w, unsigned number)
 {
-    size_t n = 0;
+    unsigned n = 0;
     for (size_t i = 0; i < BOXES; i++)
         n += w->server.box[i].there;
     number %= n; /* the inbox is always there */
@@ -44,7 +44,7 @@ static struct mail *any_mail(struct world *w, unsigned number)
 
 static struct cache_box *any_box_here(struct world *w, unsigned number)
 {
-    size_t n = 0;
+    unsigned n = 0;
     for (size_t i = 0; i < BOXES; i++)
         n += w->cache.box[i].id && w->cache.box[i].present;
     number %= n;
@@ -55,7 +55,7 @@ static struct cache_box *any_box_here(struct world *w, unsigned number)
 
 static size_t rows_here(const struct world *w)
 {
-    size_t n = 0;
+    unsigned n = 0;
     for (size_t i = 0; i < w->cache.rows; i++)
         n += w->cache.row[i].id && w->cache.row[i].present;
     return n;
@@ -63,7 +63,7 @@ static size_t rows_here(const struct world *w)
 
 static struct row *any_row(struct world *w, unsigned number)
 {
-    size_t n = rows_here(w);
+    unsigned n = (unsigned)rows_here(w);
     if (!n)
         return NULL;
     number %= n;
@@ -127,7 +127,24 @@ static void book_chance(struct world *w, const struct mail *m)
 {
     struct text *t = of(w, m->text);
     t->more += m->unconfirmed || m->doomed;
-    t->relaxed |= m->doomed;
+    t->relaxed |= m->unconfirmed || m->doomed;
+    t->confused |= m->unconfirmed;
+}
+
+static void book_unrecognised(struct world *w, const struct mail *m)
+{
+    struct text *t = of(w, m->text);
+    book_chance(w, m);
+    t->relaxed = true;
+    t->moved_there++;
+    t->more++;
+}
+
+void book_joined(struct world *w, size_t server_box)
+{
+    for (size_t i = 0; i < w->server.mails; i++)
+        if (w->server.mail[i].box == server_box)
+            book_unrecognised(w, &w->server.mail[i]);
 }
 
 /* ---- there ---- */
@@ -225,21 +242,18 @@ void there_rename(struct world *w, unsigned box, unsigned name, unsigned unused)
         if (w->server.box[i].there && !is_for_people(w->server.box[i].name, from, to))
             return;
     char upper[NAME];
-    if (b == w->server.box || (name_above(to, upper) && !server_find(w, upper)) || name_lies_below(from, to) ||
-        !server_rename(w, from, to))
+    if (b == w->server.box || (name_above(to, upper) && !server_find(w, upper)) ||
+        name_lies_below(from, to) || !server_rename(w, from, to))
         return;
     for (size_t i = 0; i < w->server.mails; i++) {
         struct mail *m = &w->server.mail[i];
         const char *now = w->server.box[m->box].name;
         if (strcmp(now, to) != 0 && !name_lies_below(now, to))
             continue;
-        struct text *t = of(w, m->text);
-        book_chance(w, m);
         if (w->features & FEATURE_OBJECTS)
-            continue;
-        t->relaxed = true; /* it looks like mail that was moved, and like two mailboxes */
-        t->moved_there++;
-        t->more++;
+            book_chance(w, m);
+        else /* it looks like mail that was moved, and like two mailboxes */
+            book_unrecognised(w, m);
     }
 }
 
@@ -347,18 +361,18 @@ void here_copy(struct world *w, unsigned row, unsigned box, unsigned unused)
     change_here(w, NULL, NOW);
 }
 
-/* The new text is a row of its own, with the old one's Message-ID and date; the old one goes when it is there (12). */
-void here_edit(struct world *w, unsigned row, unsigned unsettled, unsigned unused)
+/* The new text is a row of its own, with the old one's Message-ID and date; the old one goes when it is there
+ * (12). */
+static void edit(struct world *w, unsigned row, unsigned unsettled, int64_t longer)
 {
     struct row *old = any_row(w, row);
-    (void)unused;
     if (!old || is_full(w))
         return;
     unsigned n = new_text(w, old->flags);
     const struct text *from = of(w, old->text);
     w->text[n].message_id = from->message_id;
     w->text[n].date_s = from->date_s;
-    w->text[n].size = from->size + n % 2;
+    w->text[n].size = from->size + longer;
     w->text[n].made++;
     w->text[n].here++;
     struct row *r = cache_new_row(w, old->box, n, old->flags);
@@ -366,6 +380,28 @@ void here_edit(struct world *w, unsigned row, unsigned unsettled, unsigned unuse
     old->after = r->id;
     remove_row(w, old);
     change_here(w, NULL, NOW);
+}
+
+void here_edit(struct world *w, unsigned row, unsigned unsettled, unsigned unused)
+{
+    (void)unused;
+    edit(w, row, unsettled, 1 + w->texts % 7);
+}
+
+void here_edit_alike(struct world *w, unsigned row, unsigned unsettled, unsigned unused)
+{
+    (void)unused;
+    edit(w, row, unsettled, 0);
+}
+
+/* One that was removed here, and is not on the server's side yet: it is taken back. Its mail stays removed.
+ */
+static struct cache_box *removed_box(struct world *w, const char *name)
+{
+    for (size_t i = 0; i < BOXES; i++)
+        if (w->cache.box[i].id && !w->cache.box[i].present && strcmp(w->cache.box[i].remote, name) == 0)
+            return &w->cache.box[i];
+    return NULL;
 }
 
 void here_create(struct world *w, unsigned name, unsigned unused, unsigned unused2)
@@ -376,8 +412,14 @@ void here_create(struct world *w, unsigned name, unsigned unused, unsigned unuse
     char upper[NAME];
     if (name_above(wanted, upper) && !cache_find_box(w, upper))
         return;
-    if (!cache_find_box(w, wanted) && cache_new_box(w, wanted))
-        change_here(w, NULL, NOW);
+    struct cache_box *old = removed_box(w, wanted);
+    if (cache_find_box(w, wanted) || (!old && !cache_new_box(w, wanted)))
+        return;
+    if (old) {
+        old->present = true;
+        snprintf(old->name, sizeof old->name, "%s", wanted);
+    }
+    change_here(w, NULL, NOW);
 }
 
 static bool can_rename_here(struct world *w, const char *from, const char *to)

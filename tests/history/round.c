@@ -7,8 +7,9 @@
  *   4. the messages are paired and merged       round_messages.c
  *   5. mailboxes that are empty now are deleted round_boxes.c
  *
- * What happens in the cache happens at once. Before each command to the server, others may act on either side, and the
- * line may break: then the round ends, and with `kill` the program too, which forgets what was not on disk.
+ * What happens in the cache happens at once. Before each command to the server, others may act on either
+ * side, and the line may break: then the round ends, and with `kill` the program too, which forgets what was
+ * not on disk.
  */
 #include <string.h>
 #include "world.h"
@@ -76,7 +77,8 @@ bool round_run(struct world *w)
     w->down = false;
     w->rounds++;
     unsigned changes = w->changes, version = w->server.version;
-    bool through = round_settle(&r) && round_boxes(&r) && round_scan(&r) && round_messages(&r) && round_delete_boxes(&r);
+    bool through =
+        round_settle(&r) && round_boxes(&r) && round_scan(&r) && round_messages(&r) && round_delete_boxes(&r);
     (void)through; /* a line that breaks is no failure */
     tidy_rows(w);
     arena_finish(&r.arena);

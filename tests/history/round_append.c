@@ -15,7 +15,8 @@ static bool is_paired(struct world *w, int64_t box, uint32_t uid)
     return false;
 }
 
-static size_t list_candidates(struct world *w, const struct server_box *s, int64_t box, struct brain_candidate *out)
+static size_t list_candidates(struct world *w, const struct server_box *s, int64_t box,
+                              struct brain_candidate *out)
 {
     size_t n = 0;
     for (size_t i = 0; i < w->server.mails; i++) {
@@ -105,7 +106,7 @@ static bool finish_move(struct world *w, int64_t row)
         struct mail *m = server_mail(w, s, r->intent.source_uid);
         if (m && (m->text & ~ALTERED) == (r->text & ~ALTERED))
             server_drop(w, m);
-        else if (m)
+        else if (m && !w->text[r->text & ~ALTERED].confused)
             world_wrong(w, "another message is expunged as the source of a move");
     }
     if (cut != CUT_NOT)
@@ -230,6 +231,9 @@ static bool create_target(struct round *round, const struct brain_op *op)
         return cut == CUT_NOT;
     if (w->features & FEATURE_OBJECTS)
         c->object = s->object;
+    for (size_t i = 0; i < round->n_dying; i++)
+        if (round->dying[i] == c->id)
+            round->dying[i] = 0; /* it lives */
     round_renumber(round, c, s);
     return true;
 }
@@ -247,7 +251,8 @@ bool round_append(struct round *round, int64_t row, const struct brain_op *op)
     announce(w, r, s, op->mailbox, flags);
     enum cut cut = world_point(w);
     /* The name is what the server goes by: it may be another mailbox's now. */
-    struct server_box *found = server_find(w, cache_box(w, op->mailbox) ? cache_box(w, op->mailbox)->remote : "");
+    struct server_box *found =
+        server_find(w, cache_box(w, op->mailbox) ? cache_box(w, op->mailbox)->remote : "");
     r = cache_row(w, row);
     if (cut == CUT_BEFORE || cut == CUT_HALF) {
         if (w->sabotage == SABOTAGE_HASTY_BASE)

@@ -1,6 +1,6 @@
 /*
- * The mailboxes: which of the server's is which of the cache's, the brain's plan for them, and carrying it out.
- * Deletions wait for the end of the round, when the mail has been seen to.
+ * The mailboxes: which of the server's is which of the cache's, the brain's plan for them, and carrying it
+ * out. Deletions wait for the end of the round, when the mail has been seen to.
  */
 #include <stdio.h>
 #include <string.h>
@@ -13,8 +13,8 @@ struct merge {
     struct server_box listed[BOXES]; /* as LIST told */
     bool taken[BOXES];
     struct brain_box in[KEYS];
-    int64_t box[KEYS];  /* of the cache, 0 none */
-    int there[KEYS];    /* in listed, -1 none */
+    int64_t box[KEYS]; /* of the cache, 0 none */
+    int there[KEYS];   /* in listed, -1 none */
     bool confirmed[KEYS];
     size_t n;
 };
@@ -34,6 +34,16 @@ static void take(struct merge *m, size_t i, int listed)
     m->there[i] = listed;
     if (listed >= 0)
         m->taken[listed] = true;
+}
+
+static void take_by_name(struct merge *m, size_t i)
+{
+    struct world *w = m->round->w;
+    int listed = find_listed(m, cache_box(w, m->box[i])->name);
+    for (size_t k = 0; k < BOXES && listed >= 0; k++)
+        if (w->cache.box[k].id && w->cache.box[k].object == m->listed[listed].object)
+            book_joined(w, (size_t)listed);
+    take(m, i, listed);
 }
 
 static int find_object(const struct merge *m, int64_t object)
@@ -65,7 +75,8 @@ static bool is_remote(const struct world *w, const char *name)
     return false;
 }
 
-/* One of the same name with another id is taken for what was there before, and paired anew (cases 70 and 71). */
+/* One of the same name with another id is taken for what was there before, and paired anew (cases 70 and 71).
+ */
 static void note_remote(struct world *w, struct cache_box *c, const struct server_box *s)
 {
     if (!c->has_base || (strcmp(c->remote, s->name) == 0 && c->object == s->object))
@@ -85,7 +96,7 @@ static void match(struct merge *m)
             if (m->there[i] >= 0 || c->has_base == made_here)
                 continue;
             if (pass == 4 || (pass == 0 && !is_remote(w, c->name)))
-                take(m, i, find_listed(m, c->name));
+                take_by_name(m, i);
             else if (pass == 1 && w->features & FEATURE_OBJECTS)
                 take(m, i, find_object(m, c->object));
             else if (pass == 2)
@@ -130,6 +141,18 @@ static void add_key(struct merge *m, int64_t box)
     m->there[m->n++] = -1;
 }
 
+/* Asked for by STATUS, by name; and one of another id under that name is another one. */
+static bool is_missing(const struct merge *m, const struct cache_box *c)
+{
+    struct world *w = m->round->w;
+    const struct server_box *s = server_find(w, c->remote);
+
+    for (int i = 0; i < BOXES; i++)
+        if (w->server.box[i].there && !m->listed[i].there && w->server.box[i].object == c->object)
+            return false;
+    return !s || (w->features & FEATURE_OBJECTS && s->object != c->object);
+}
+
 static void fill(struct merge *m, size_t i)
 {
     struct world *w = m->round->w;
@@ -147,15 +170,20 @@ static void fill(struct merge *m, size_t i)
     b->unsynced[CACHE] = c && has_unsynced(w, c->id);
     b->unsynced[SERVER] = s && has_news(w, c ? c->id : 0, (size_t)m->there[i]);
     b->keep = c == w->cache.box;
-    m->confirmed[i] = s || !c || !server_find(w, c->remote); /* asked for by STATUS */
+    m->confirmed[i] = s || !c || is_missing(m, c);
+    if (!m->confirmed[i] && c && !c->present) /* LIST has lied, and nothing is concluded from that */
+        b->side[SERVER] = (struct brain_box_state){true, c->remote, true};
 }
 
 static void collect(struct merge *m)
 {
     struct world *w = m->round->w;
     memcpy(m->listed, w->server.box, sizeof m->listed);
-    if (w->hidden && w->hidden % BOXES != 0)
-        m->listed[w->hidden % BOXES].there = false;
+    m->round->objects = w->server.objects;
+    for (size_t i = 0; i < BOXES; i++) /* only one that is known: of others nobody can tell */
+        if (w->cache.box[i].id && w->cache.box[i].object == m->listed[w->hidden % BOXES].object &&
+            w->hidden % BOXES)
+            m->listed[w->hidden % BOXES].there = false;
     for (size_t i = 0; i < BOXES; i++)
         if (w->cache.box[i].id)
             add_key(m, w->cache.box[i].id);
@@ -295,7 +323,7 @@ static void note_absent(struct merge *m)
     struct world *w = m->round->w;
     for (size_t i = 0; i < m->n; i++) {
         const struct cache_box *c = cache_box(w, m->box[i]);
-        if (m->there[i] < 0 && m->confirmed[i] && c && c->has_base && !server_find(w, c->remote))
+        if (m->there[i] < 0 && m->confirmed[i] && c && c->has_base && is_missing(m, c))
             m->round->absent[m->round->absents++] = c->id;
     }
 }
@@ -347,7 +375,7 @@ static bool delete_box(struct world *w, int64_t box, const struct brain_box_op *
 {
     int side = op->side;
     struct cache_box *c = cache_box(w, box);
-    if (!c || is_needed(w, box, side))
+    if (!c || is_needed(w, box, side) || (side == SERVER && c->present))
         return true;
     if (side == CACHE) {
         c->id = 0;

@@ -1,6 +1,6 @@
 /*
- * The messages: every row and every mail that was seen becomes one message of the brain's, its plan is carried out, and
- * the base is written when all of a message's operations are confirmed.
+ * The messages: every row and every mail that was seen becomes one message of the brain's, its plan is
+ * carried out, and the base is written when all of a message's operations are confirmed.
  */
 #include <string.h>
 #include "world.h"
@@ -53,10 +53,8 @@ static void collect_rows(struct merge *m)
 static struct brain_identity identity_of(const struct world *w, size_t key, unsigned text)
 {
     const struct text *t = &w->text[text & ~ALTERED];
-    return (struct brain_identity){.key = (int64_t)key,
-                                   .message_id = t->message_id,
-                                   .date_s = t->date_s,
-                                   .size = server_size(w, text)};
+    return (struct brain_identity){
+        .key = (int64_t)key, .message_id = t->message_id, .date_s = t->date_s, .size = server_size(w, text)};
 }
 
 /* Where the mailbox is the one that was agreed on, a new address is all the news, and none for the brain. */
@@ -69,8 +67,9 @@ static void known_as(struct world *w, struct row *r, const struct seen *s)
 }
 
 /*
- * Rows that are nowhere on the server, and mail that no row is the one of. Case 43: a row whose address is gone is looked
- * for in all mailboxes. Cases 3, 22 and 45: what waits here to be sent is compared with what came to the same mailbox.
+ * Rows that are nowhere on the server, and mail that no row is the one of. Case 43: a row whose address is
+ * gone is looked for in all mailboxes, unless it was removed here. Cases 3, 22 and 45: what waits here to be
+ * sent is compared with what came to the same mailbox.
  */
 static void pair(struct merge *m, int number)
 {
@@ -82,8 +81,7 @@ static void pair(struct merge *m, int number)
 
     for (size_t i = 0; i < m->n; i++) {
         const struct row *row = cache_row(w, m->row[i]);
-        bool wanted = m->seen[i] < 0 && (number == 43 ? row->has_base : row->present);
-        if (!wanted)
+        if (m->seen[i] >= 0 || !row->present || (number == 43 && !row->has_base))
             continue;
         left[n_left] = identity_of(w, i, row->text);
         left[n_left].content = content_of(row->text);
@@ -155,12 +153,52 @@ static void fill(struct merge *m, size_t i)
     }
 }
 
+/* What has left its place may be in a mailbox that was not seen: nothing is concluded from that yet. */
+static void drop_departed(struct merge *m)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < m->n; i++) {
+        const struct row *row = cache_row(m->round->w, m->row[i]);
+        if (row->has_base && m->seen[i] < 0)
+            continue;
+        m->row[kept] = m->row[i];
+        m->seen[kept++] = m->seen[i];
+    }
+    m->n = kept;
+}
+
+static bool has_key(const struct merge *m, int64_t row)
+{
+    for (size_t i = 0; i < m->n; i++)
+        if (m->row[i] == row)
+            return true;
+    return false;
+}
+
+/* To the brain, a key that is not there holds nothing back. */
+static void drop_followed(struct merge *m)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < m->n; i++) {
+        const struct row *row = cache_row(m->round->w, m->row[i]);
+        const struct row *next = cache_row(m->round->w, row->after);
+        if (!row->present && next && next->present && !has_key(m, next->id))
+            continue;
+        m->row[kept] = m->row[i];
+        m->seen[kept++] = m->seen[i];
+    }
+    m->n = kept;
+}
+
 static void collect(struct merge *m)
 {
     struct round *r = m->round;
     collect_rows(m);
     pair(m, 43);
     pair(m, 3);
+    if (!r->complete)
+        drop_departed(m);
+    drop_followed(m);
     /* What looks new may have left a mailbox that was not seen. */
     for (size_t i = 0; i < r->n && r->complete; i++)
         if (!m->taken[i]) {
@@ -251,8 +289,6 @@ static void conclude(struct merge *m, size_t last)
         return;
     if (!r || !op->agreed.present)
         return;
-    if (w->sabotage == SABOTAGE_OLD_BASE && op->verb == BRAIN_STORE)
-        return;
     bool moved = r->has_base && r->base_box == op->agreed.mailbox && s && s->box != op->agreed.mailbox;
     if (!moved && s) { /* else the command's answer has told the address */
         r->base_box = s->box;
@@ -289,6 +325,8 @@ static bool store_there(struct merge *m, const struct brain_op *op)
     if (cut == CUT_BEFORE || cut == CUT_HALF)
         return false;
     struct mail *mail = address(m, op, &r);
+    if (mail && w->sabotage == SABOTAGE_SET_TO)
+        mail->flags = m->round->seen[m->seen[op->message]].mail.flags;
     if (mail) {
         mail->flags = ((mail->flags | op->add) & ~op->remove) & w->server.box[mail->box].can_store;
         w->server.version++;
@@ -311,7 +349,8 @@ static bool expunge_there(struct merge *m, const struct brain_op *op)
     }
     if (cut != CUT_NOT)
         return false;
-    if (r && round_remote(w, r->base_box)) { /* else its numbers mean nothing now */
+    /* Not when the mailbox was numbered anew meanwhile, or is not there: then nothing is known. */
+    if (r && round_remote(w, r->base_box) && is_valid(w, &m->round->seen[m->seen[op->message]])) {
         r->has_base = false;
         cache_commit(w, SOON);
     }
@@ -325,7 +364,7 @@ static bool move_there(struct merge *m, const struct brain_op *op)
     struct row *r = cache_row(w, m->row[op->message]);
     const struct seen *s = &m->round->seen[m->seen[op->message]];
 
-    if (!r || r->intent.set)
+    if (!r || r->intent.set || !is_valid(w, s))
         return true;
     if (!r->has_base || r->base_box != s->box || r->base_uid != s->mail.uid) {
         /* Just recognised (cases 43 and 44): the address is known before anything is done with it. */
@@ -403,8 +442,9 @@ bool round_messages(struct round *r)
     memset(m.taken, 0, sizeof m.taken);
     memset(m.done, 0, sizeof m.done);
     collect(&m);
-    struct brain_policy policy = {
-        .winner = SERVER, .no_base = w->cache.in_doubt, .no_removals = r->frozen || !r->complete};
+    struct brain_policy policy = {.winner = SERVER,
+                                  .no_base = w->cache.in_doubt || w->sabotage == SABOTAGE_UNION,
+                                  .no_removals = r->frozen};
     if (w->sabotage == SABOTAGE_BLIND_REMOVAL)
         for (size_t i = 0; i < m.n; i++)
             m.in[i].base = m.in[i].side[CACHE].present ? m.in[i].side[CACHE] : m.in[i].base;

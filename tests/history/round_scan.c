@@ -1,6 +1,6 @@
 /*
- * Looking at the server: all mailboxes, again while somebody changes them; and pairing one anew whose UIDVALIDITY
- * changed (case 70).
+ * Looking at the server: all mailboxes, again while somebody changes them; and pairing one anew whose
+ * UIDVALIDITY changed (case 70).
  */
 #include <string.h>
 #include "world.h"
@@ -24,7 +24,8 @@ bool round_misses(const struct round *r, int64_t box)
 static struct brain_identity identity_of(const struct world *w, int64_t key, unsigned text, int64_t size)
 {
     const struct text *t = &w->text[text & ~ALTERED];
-    return (struct brain_identity){.key = key, .message_id = t->message_id, .date_s = t->date_s, .size = size};
+    return (struct brain_identity){
+        .key = key, .message_id = t->message_id, .date_s = t->date_s, .size = size};
 }
 
 /* What had an address here gets its new one, or none; the next merge sees which are gone. */
@@ -72,7 +73,8 @@ static void see(struct round *r, struct cache_box *c, const struct server_box *s
     c->can_store = s->can_store;
     for (size_t i = 0; i < w->server.mails; i++)
         if (&w->server.box[w->server.mail[i].box] == s)
-            r->seen[r->n++] = (struct seen){.box = c->id, .uidvalidity = s->uidvalidity, .mail = w->server.mail[i]};
+            r->seen[r->n++] =
+                (struct seen){.box = c->id, .uidvalidity = s->uidvalidity, .mail = w->server.mail[i]};
 }
 
 /* What round_boxes.c says is unknown stays so. */
@@ -97,6 +99,20 @@ static bool scan_once(struct round *r, size_t unknowns)
     return true;
 }
 
+/* LIST once more: is there a mailbox that was made after the first one? */
+static bool sees_all(const struct round *r)
+{
+    const struct world *w = r->w;
+    for (size_t i = 0; i < BOXES; i++) {
+        bool known = !w->server.box[i].there || w->server.box[i].object <= r->objects;
+        for (size_t k = 0; k < BOXES && !known; k++)
+            known = w->cache.box[k].id && w->cache.box[k].object == w->server.box[i].object;
+        if (!known)
+            return false;
+    }
+    return true;
+}
+
 bool round_scan(struct round *r)
 {
     struct world *w = r->w;
@@ -108,6 +124,6 @@ bool round_scan(struct round *r)
             return false;
         r->complete = version == w->server.version;
     }
-    r->complete = r->complete && r->unknowns == 0;
+    r->complete = r->complete && r->unknowns == 0 && sees_all(r);
     return true;
 }

@@ -1,5 +1,6 @@
 /*
- * The server: mailboxes with UIDs, and commands that either happen or do not. UIDVALIDITY values are never used twice.
+ * The server: mailboxes with UIDs, and commands that either happen or do not. UIDVALIDITY values are never
+ * used twice.
  */
 #include <stdarg.h>
 #include <stdio.h>

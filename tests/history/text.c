@@ -3,8 +3,8 @@
  *
  *   [at STEP] WORDS NUMBER...
  *
- * with +\Flagged and -\Seen for flags; "at STEP": not at once, but before that step of the next round. The first line
- * tells what the server offers.
+ * with +\Flagged and -\Seen for flags; "at STEP": not at once, but before that step of the next round. The
+ * first line tells what the server offers.
  */
 #include "history.h"
 #include <stdlib.h>
@@ -143,7 +143,7 @@ int history_read(struct history *h, FILE *in)
         if (!length)
             continue;
         bool good = strncmp(line, "server:", 7) == 0 ? read_features(h, line + 7)
-                                                      : h->n < ACTS && read_act(&h->act[h->n++], line);
+                                                     : h->n < ACTS && read_act(&h->act[h->n++], line);
         if (!good)
             return number;
     }

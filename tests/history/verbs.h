@@ -1,8 +1,9 @@
 #pragma once
 /*
- * What can happen in a story. `form` says what the numbers are, for the text form: b a mailbox, m a message, n a name,
- * + and - flags, u rounds until it is at rest, p a step of the round, h how, k whether the program ends too, l what is lost,
- * a blank nothing.
+ * What can happen in a story. `form` says what the numbers are, for the text form: b a mailbox, m a message,
+ * n a name,
+ * + and - flags, u rounds until it is at rest, p a step of the round, h how, k whether the program ends too,
+ * l what is lost, a blank nothing.
  */
 #include "world.h"
 

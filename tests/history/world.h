@@ -1,14 +1,15 @@
 #pragma once
 /*
- * A small world for the brain, all in memory and without a thread: a server that several people work on (server.c), a
- * cache that one works in (cache.c), a caller of the brain between them that breaks off at any step (round*.c), and a
- * book of what the people did, by which the end is judged (check.c). history.c makes and runs the stories.
+ * A small world for the brain, all in memory and without a thread: a server that several people work on
+ * (server.c), a cache that one works in (cache.c), a caller of the brain between them that breaks off at any
+ * step (round*.c), and a book of what the people did, by which the end is judged (check.c). history.c makes
+ * and runs the stories.
  *
- * A message's text is a number. The book is kept by text: how many messages with it were made and taken away, and what
- * was done to them since both sides last agreed.
+ * A message's text is a number. The book is kept by text: how many messages with it were made and taken away,
+ * and what was done to them since both sides last agreed.
  *
- * Everything is a fixed array, so that a world is made and forgotten hundreds of thousands of times. Nothing here
- * asserts: the first thing that is wrong is noted in `wrong`, for the story is then to be made shorter.
+ * Everything is a fixed array, so that a world is made and forgotten hundreds of thousands of times. Nothing
+ * here asserts: the first thing that is wrong is noted in `wrong`, for the story is then to be made shorter.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -17,17 +18,17 @@
 
 enum {
     BOXES = 10,
-    MAILS = 48,    /* on the server */
-    ROWS = 48,     /* in the cache */
-    PEOPLES = 14,  /* people make no more while a side holds so many */
-    TEXTS = 96,    /* of one story */
-    NAME = 96,     /* octets of a mailbox's name, with its end */
+    MAILS = 48,       /* on the server */
+    ROWS = 48,        /* in the cache */
+    PEOPLES = 14,     /* people make no more while a side holds so many */
+    TEXTS = 96,       /* of one story */
+    NAME = 96,        /* octets of a mailbox's name, with its end */
     NAME_PEOPLE = 24, /* what people make of names is shorter */
-    WAITING = 24,  /* acts that wait for a step of the next round */
+    WAITING = 24,     /* acts that wait for a step of the next round */
 };
 
 #define KEYWORD ((flags_t)1 << FLAGS_FIRST_KEYWORD) /* that some mailboxes cannot store */
-#define ALTERED 0x10000u                            /* added to a text that the server has changed (case 63) */
+#define ALTERED 0x10000u /* added to a text that the server has changed (case 63) */
 
 /* ---- the server ---- */
 struct mail {
@@ -84,7 +85,7 @@ struct row {
     int64_t box;
     unsigned text;
     flags_t flags;
-    int64_t after;     /* row that takes its place */
+    int64_t after;      /* row that takes its place */
     unsigned unsettled; /* for so many rounds it is not whole and at rest */
     bool has_base;
     int64_t base_box;
@@ -116,16 +117,17 @@ struct cache {
 struct text {
     int64_t message_id, date_s, size;
     unsigned made, removed; /* messages, by people */
+    bool confused; /* what we had sent was gone before we knew of it, so that another may be taken for it */
     /* Since both sides last agreed: */
-    unsigned here, there;              /* made */
-    unsigned gone;                     /* removed */
+    unsigned here, there; /* made */
+    unsigned gone;        /* removed */
     unsigned moved_here, moved_there;
-    unsigned more;                     /* so many more there may be, for no client could have known better */
+    unsigned more; /* so many more there may be, for no client could have known better */
     flags_t set, cleared;
-    bool relaxed;                      /* what was done to it may have been forgotten */
-    bool soft;                         /* done here, and not on disk yet */
-    int64_t target;                    /* where it was moved to last: a mailbox of the cache */
-    size_t target_there;               /* or one of the server */
+    bool relaxed;        /* what was done to it may have been forgotten */
+    bool soft;           /* done here, and not on disk yet */
+    int64_t target;      /* where it was moved to last: a mailbox of the cache */
+    size_t target_there; /* or one of the server */
     /* When both sides last agreed: */
     unsigned count;
     int64_t box;
@@ -142,13 +144,14 @@ enum cut {
 };
 
 enum sabotage { /* a caller that is wrong on purpose */
-    SABOTAGE_NONE,
-    SABOTAGE_HASTY_BASE,    /* what broke off counts as done */
-    SABOTAGE_NO_SETTLING,   /* what was announced is forgotten, and sent again */
-    SABOTAGE_NO_WAITING,    /* removals do not wait for what takes the message's place */
-    SABOTAGE_OLD_BASE,      /* the base is not written after flags were stored */
-    SABOTAGE_BLIND_REMOVAL, /* what is not seen on the server is removed here without a base */
-    SABOTAGES,
+                SABOTAGE_NONE,
+                SABOTAGE_HASTY_BASE,  /* what broke off counts as done */
+                SABOTAGE_NO_SETTLING, /* what was announced is forgotten, and sent again */
+                SABOTAGE_NO_WAITING,  /* removals do not wait for what takes the message's place */
+                SABOTAGE_SET_TO,      /* flags are set to what they should be, not changed by what differs */
+                SABOTAGE_UNION,       /* all is merged as if there were no base */
+                SABOTAGE_BLIND_REMOVAL, /* what is not seen on the server is removed here without a base */
+                SABOTAGES,
 };
 
 struct act { /* one line of a story, see history.h */
@@ -162,15 +165,16 @@ struct world {
     struct cache cache, disk; /* disk: what a power failure leaves */
     struct text text[TEXTS];
     unsigned texts;
-    bool doubt; /* since both sides last agreed, a base was lost or a mailbox numbered anew */
-    bool lost;  /* a base was lost */
+    bool doubt;   /* since both sides last agreed, a base was lost or a mailbox numbered anew */
+    bool lost;    /* a base was lost */
+    bool tangled; /* the mailboxes' names exclude each other (see check.c): the rest is not judged */
 
     /* the next round's trouble */
     unsigned cut_at;
     enum cut cut;
-    bool kill;         /* and the program ends */
-    bool slow_bodies;  /* what is new on the server is not here yet */
-    unsigned hidden;   /* 1 + a mailbox that LIST leaves out */
+    bool kill;        /* and the program ends */
+    bool slow_bodies; /* what is new on the server is not here yet */
+    unsigned hidden;  /* 1 + a mailbox that LIST leaves out */
     struct act waiting[WAITING];
     size_t n_waiting;
 
@@ -236,12 +240,17 @@ void here_remove(struct world *w, unsigned row, unsigned unused, unsigned unused
 void here_move(struct world *w, unsigned row, unsigned box, unsigned unused);
 void here_copy(struct world *w, unsigned row, unsigned box, unsigned unused);
 void here_edit(struct world *w, unsigned row, unsigned unsettled, unsigned unused);
+void here_edit_alike(struct world *w, unsigned row, unsigned unsettled,
+                     unsigned unused); /* of the same size */
 void here_create(struct world *w, unsigned name, unsigned unused, unsigned unused2);
 void here_rename(struct world *w, unsigned box, unsigned name, unsigned unused);
 void here_delete(struct world *w, unsigned box, unsigned unused, unsigned unused2);
 void both_file(struct world *w, unsigned box, unsigned flags, unsigned unused);
 void here_lose_base(struct world *w, unsigned how, unsigned unused, unsigned unused2);
 flags_t people_flags(unsigned number);
+/* Another client gave this mailbox the name of one that was made here: they are one, and its mail is
+ * recognised one by one. */
+void book_joined(struct world *w, size_t server_box);
 
 /* ---- round.c and its parts ---- */
 /* What the caller of the brain saw of the server in this round. */
@@ -260,8 +269,9 @@ struct round {
     size_t unknowns;
     int64_t absent[BOXES]; /* mailboxes that the server has no more */
     size_t absents;
-    bool complete; /* all mailboxes were seen as they were at one time */
-    bool frozen;   /* a mailbox was numbered anew: nothing is removed */
+    int64_t objects;      /* the server's newest mailbox when they were listed */
+    bool complete;        /* all mailboxes were seen as they were at one time */
+    bool frozen;          /* a mailbox was numbered anew: nothing is removed */
     int64_t dying[BOXES]; /* to be deleted at the end: mailboxes of the cache */
     const struct brain_box_op *death[BOXES];
     size_t n_dying;
@@ -272,17 +282,18 @@ enum { CACHE = 0, SERVER = 1 };
 /* One round, until the line breaks. Returns whether anything was done. */
 bool round_run(struct world *w);
 /* Commands: false when the line broke. */
-bool round_settle(struct round *r);         /* round_append.c */
-bool round_boxes(struct round *r);          /* round_boxes.c */
+bool round_settle(struct round *r); /* round_append.c */
+bool round_boxes(struct round *r);  /* round_boxes.c */
 bool round_delete_boxes(struct round *r);
-bool round_scan(struct round *r);           /* round_scan.c */
+bool round_scan(struct round *r); /* round_scan.c */
 bool round_knows(const struct round *r, int64_t box);
 bool round_misses(const struct round *r, int64_t box);
 void round_renumber(struct round *r, struct cache_box *c, const struct server_box *s);
-bool round_messages(struct round *r);       /* round_messages.c */
+bool round_messages(struct round *r);                                       /* round_messages.c */
 bool round_append(struct round *r, int64_t row, const struct brain_op *op); /* round_append.c */
 bool round_move(struct round *r, int64_t row, const struct brain_op *op);
-struct server_box *round_remote(struct world *w, int64_t box); /* by the name it had, if its numbers are the same */
+struct server_box *round_remote(struct world *w,
+                                int64_t box); /* by the name it had, if its numbers are the same */
 
 /* ---- check.c ---- */
 /* Rounds without trouble, until nothing is left to do; then everything is judged. */
