@@ -477,7 +477,8 @@ static int plan_ready_renames(struct merge *m)
 /* ---- renames that wait for each other (case 86) ---- */
 
 /* What keeps this rename from being ready and will have another name on `side`: it has the new name, or is a
- * level above it, under another name yet, or has a name that comes along. n: nothing of that kind. */
+ * level above it, under another name yet, or was agreed on under it, or has a name that comes along. n:
+ * nothing of that kind. */
 static size_t waits_for(const struct merge *m, int side, size_t i)
 {
     const char *to = m->node[i].now[!side];
@@ -492,7 +493,8 @@ static size_t waits_for(const struct merge *m, int side, size_t i)
         if (level && level->now[side] && compare_part(to, (size_t)(end - to), level->now[side]) != 0)
             return (size_t)(level - m->node);
     }
-    return find_collision(m, side, m->node[i].now[side], to);
+    size_t agreed = find_base(m, &m->node[i], to);
+    return agreed < m->n ? agreed : find_collision(m, side, m->node[i].now[side], to);
 }
 
 /* Does the chain of renames on `side` that i waits for lead back to it? */
