@@ -298,13 +298,23 @@ static int take_unknown(struct merge *m)
     return r;
 }
 
+/* The list has the name that was agreed on, as another row's: it was given away, and asking for it would tell
+ * of that one (case 71). */
+static bool name_was_given_away(const struct merge *m, size_t i)
+{
+    for (size_t k = 0; k < m->n; k++)
+        if (k != i && m->match[k].listed && strcmp(m->match[k].listed->name, m->box[i].base.name) == 0)
+            return true;
+    return false;
+}
+
 /* Missing from the list: is it really gone, and may it go here? (case 75) */
 static enum worker_result confirm_one(struct merge *m, size_t i)
 {
     struct brain_box *box = &m->box[i];
     struct worker_error error = {0};
     enum worker_result r = WORKER_GONE;
-    if (!m->match[i].listed)
+    if (!m->match[i].listed && !name_was_given_away(m, i))
         r = m->e->worker->ops->status(m->e->worker, box->base.name, NULL, &error);
     if (engine_session_ended(r))
         return r;
@@ -446,6 +456,8 @@ static enum worker_result carry_out_here(struct merge *m, const struct brain_box
     } else if (op->verb == BRAIN_BOX_DELETE || op->verb == BRAIN_BOX_FORGET) {
         int64_t id = box->key;
         r = cache_write(e->cache, CACHE_FROM_SERVER, CACHE_SOON, boxes_remove_row, &id);
+        if (op->verb == BRAIN_BOX_DELETE)
+            engine_hint(e, HINT_BOXES); /* one that is to be called so may wait for this */
     }
     return r < 0 ? WORKER_LOCAL : WORKER_DONE;
 }

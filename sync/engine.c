@@ -360,6 +360,7 @@ static void answer(struct engine *e, uint64_t seen)
 {
     bool rest = round_at_rest(e);
     pthread_mutex_lock(&e->lock);
+    rest = rest && !(e->hints & HINT_BOXES); /* the tree is to be looked at once more */
     if (rest && seen > e->answered)
         e->answered = seen;
     e->status.syncing = false;

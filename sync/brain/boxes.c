@@ -72,6 +72,7 @@ struct node {
     const char *base;   /* NULL: none */
     struct fate fate;
     bool renamed, created, parked; /* planned already */
+    bool yields;                   /* the winner's name counts, whoever renamed it */
 };
 
 struct merge {
@@ -358,9 +359,9 @@ static int side_to_rename(const struct merge *m, size_t i)
     for (int side = 0; side < 2; side++) /* left behind by a rename that was interrupted */
         if (is_temporary(m, i, x->now[side]))
             return side;
-    if (same_name(x->now[1], x->base))
+    if (same_name(x->now[1], x->base) && !x->yields)
         return 1;
-    return same_name(x->now[0], x->base) ? 0 : !m->winner;
+    return same_name(x->now[0], x->base) && !x->yields ? 0 : !m->winner;
 }
 
 /* `to` instead of `from` at the head of *name, if it is that or lies below. */
@@ -477,7 +478,8 @@ static int plan_ready_renames(struct merge *m)
 /* ---- renames that wait for each other (case 86) ---- */
 
 /* What keeps this rename from being ready and will have another name on `side`: it has the new name, or is a
- * level above it, under another name yet, or has a name that comes along. n: nothing of that kind. */
+ * level above it, under another name yet, or was agreed on under it, or has a name that comes along. n:
+ * nothing of that kind. */
 static size_t waits_for(const struct merge *m, int side, size_t i)
 {
     const char *to = m->node[i].now[!side];
@@ -492,7 +494,8 @@ static size_t waits_for(const struct merge *m, int side, size_t i)
         if (level && level->now[side] && compare_part(to, (size_t)(end - to), level->now[side]) != 0)
             return (size_t)(level - m->node);
     }
-    return find_collision(m, side, m->node[i].now[side], to);
+    size_t agreed = find_base(m, &m->node[i], to);
+    return agreed < m->n ? agreed : find_collision(m, side, m->node[i].now[side], to);
 }
 
 /* Does the chain of renames on `side` that i waits for lead back to it? */
@@ -509,27 +512,46 @@ static bool waits_for_itself(const struct merge *m, int side, size_t i)
     return false;
 }
 
-/* One step for a rename that is stuck: 1 when one was planned. */
-static int loosen(struct merge *m, size_t i, bool take_back)
+enum way {
+    WAY_ASIDE,     /* one of a chain that leads back to itself gets a temporary name */
+    WAY_TAKE_BACK, /* the winner's side is not renamed, the other one is called as before */
+    WAY_YIELD,     /* so it will be, once others have moved */
+    WAYS,
+};
+
+static int step_aside(struct merge *m, size_t i, int side)
+{
+    struct node *x = &m->node[i];
+    char *aside;
+
+    if (x->parked || is_temporary(m, i, x->now[side]) || !waits_for_itself(m, side, i))
+        return 0;
+    if (brain_box_temporary(x->now[side], m->delimiter, m->box[i].key, m->arena, &aside) < 0)
+        return -ENOMEM;
+    if (!is_free(m, side, aside, x))
+        return 0;
+    x->parked = true;
+    int r = emit_rename(m, i, side, aside, 86);
+    return r < 0 ? r : 1;
+}
+
+/* One step for a rename that is stuck: 1 when one was found. */
+static int loosen(struct merge *m, size_t i, enum way way)
 {
     struct node *x = &m->node[i];
     int side = side_to_rename(m, i);
-    char *aside;
 
     if (side < 0 || x->renamed)
         return 0;
-    if (!take_back) {
-        if (x->parked || is_temporary(m, i, x->now[side]) || !waits_for_itself(m, side, i))
-            return 0;
-        if (brain_box_temporary(x->now[side], m->delimiter, m->box[i].key, m->arena, &aside) < 0)
-            return -ENOMEM;
-        if (!is_free(m, side, aside, x))
-            return 0;
-        x->parked = true;
-        int r = emit_rename(m, i, side, aside, 86);
-        return r < 0 ? r : 1;
+    if (way == WAY_ASIDE)
+        return step_aside(m, i, side);
+    if (side != m->winner)
+        return 0;
+    if (way == WAY_YIELD) {
+        x->yields = true;
+        return 1;
     }
-    if (side != m->winner || !is_ready(m, !side, x, x->now[!side], x->now[side]))
+    if (!is_ready(m, !side, x, x->now[!side], x->now[side]))
         return 0;
     x->renamed = true;
     int r = emit_rename(m, i, !side, x->now[side], 86);
@@ -547,14 +569,14 @@ static bool deletes_something(const struct merge *m)
 static int plan_renames(struct merge *m)
 {
     /* What is deleted at the end of this plan may be what stands in the way: then the next merge goes on. */
-    int kinds = deletes_something(m) ? 1 : 2;
+    enum way ways = deletes_something(m) ? WAY_TAKE_BACK : WAYS;
     int moved = plan_ready_renames(m);
 
     for (bool again = moved == 0; again;) {
         again = false;
-        for (int kind = 0; kind < kinds && !again; kind++)
+        for (enum way way = WAY_ASIDE; way < ways && !again; way++)
             for (size_t i = 0; i < m->n && !again; i++) {
-                int r = loosen(m, m->order[i].box, kind == 1);
+                int r = loosen(m, m->order[i].box, way);
                 if (r > 0)
                     r = plan_ready_renames(m);
                 else if (r == 0)

@@ -64,6 +64,22 @@ static void renamed_there(struct rig *r)
     rig_assert_changes(r, "");
 }
 
+/* Another client deletes a mailbox, and gives its name to another one (cases 71 and 85). */
+static void name_given_away(struct rig *r)
+{
+    int64_t id = fill(r, "Lists", 1);
+    fill(r, "Other", 2);
+    apart(r);
+    model_delete(r->model, "Other");
+    model_rename(r->model, "Lists", "Other");
+    together(r);
+    assert_false(file_has_box(r, "Lists"));
+    check_kept(r, "Other", 1, id);
+    assert_int_equal(file_count(r, "Other"), 1);
+    assert_int_equal(record_fetched(&r->record), 0);
+    rig_assert_changes(r, "");
+}
+
 /* What was done here meanwhile goes to where it is now. */
 static void renamed_there_and_worked_on_here(struct rig *r)
 {
@@ -211,6 +227,7 @@ static void on_each_server(void (*test)(struct rig *r))
     }
 ON_EACH(renamed_there)
 ON_EACH(renamed_there_and_worked_on_here)
+ON_EACH(name_given_away)
 ON_EACH(its_old_name_is_used_again_there)
 ON_EACH(exchanged_there)
 ON_EACH(exchanged_here)
@@ -264,6 +281,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(all_renamed_there),
         TEST(all_renamed_there_and_worked_on_here),
+        TEST(all_name_given_away),
         TEST(all_its_old_name_is_used_again_there),
         TEST(all_exchanged_there),
         TEST(all_exchanged_here),
