@@ -126,6 +126,27 @@ int mounts_find(const char *table, const char *mountpoint, char ret_account[MOUN
     return found;
 }
 
+int mounts_connection(const char *table, const char *mountpoint, unsigned *ret)
+{
+    CLEANUP(close_file) FILE *f = fopen(table, "re");
+    if (!f)
+        return -errno;
+    CLEANUP(free_string) char *line = NULL;
+    size_t room = 0;
+    int found = -ENOENT;
+    for (ssize_t n; (n = getline(&line, &room, f)) > 0;) { /* to the end: the last one is on top */
+        char *at, *type, *source, account[MOUNTS_ACCOUNT_MAX];
+        unsigned minor;
+        if (line[n - 1] == '\n')
+            line[n - 1] = '\0';
+        if (!parse_line(line, &minor, &at, &type, &source) || strcmp(at, mountpoint) != 0)
+            continue;
+        found = account_of(type, source, account) == 0 ? 0 : -ENOENT;
+        *ret = minor;
+    }
+    return found;
+}
+
 int mounts_of_connection(const char *table, unsigned connection, char *ret, size_t size)
 {
     CLEANUP(close_file) FILE *f = fopen(table, "re");

@@ -17,6 +17,9 @@ char *mounts_resolve(const char *path);
  * is. */
 int mounts_find(const char *table, const char *mountpoint, char ret_account[MOUNTS_ACCOUNT_MAX]);
 
+/* The minor device number of what is mounted there, and is ours: -ENOENT. Nothing is asked of the file system. */
+int mounts_connection(const char *table, const char *mountpoint, unsigned *ret);
+
 /* Where is the file system with this minor device number mounted, if it is one of ours? -ENOENT, -ENAMETOOLONG. */
 int mounts_of_connection(const char *table, unsigned connection, char *ret, size_t size);
 

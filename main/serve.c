@@ -20,7 +20,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
 #ifdef HAVE_SYSTEMD
@@ -39,6 +38,7 @@
 #include "io.h"
 #include "log.h"
 #include "mailbox.h"
+#include "mounts.h"
 #include "progress.h"
 #include "status.h"
 #include "stop.h"
@@ -237,6 +237,10 @@ static int mount_it(struct serving *s, struct fault *f)
     };
     int r = fs_mount(s->account.cache, &options, &s->fs, f);
     atomic_store(&s->mounted, r == 0);
+    unsigned connection;
+    if (r == 0 && (mounts_connection(MOUNTS_TABLE, s->o->mountpoint, &connection) < 0 ||
+                   hung_note(cache_dirfd(s->account.cache), connection) < 0))
+        log_warning("no word of this mount is left for the next one");
     return r;
 }
 
@@ -263,9 +267,6 @@ static int start_threads(struct serving *s, struct fault *f)
     if (statvfs(s->o->mountpoint, &st) < 0) /* the kernel asks, the loop answers: ready to list */
         return fault_set(f, FAULT_IO, -errno, "%s: mounted, but does not answer: %s", s->o->mountpoint,
                          strerror(errno));
-    struct stat root;
-    if (stat(s->o->mountpoint, &root) < 0 || hung_note(cache_dirfd(s->account.cache), minor(root.st_dev)) < 0)
-        log_warning("no word of this mount is left for the next one");
     return 0;
 }
 

@@ -88,6 +88,12 @@ class Account:
         try:
             return process is not None and process.wait(5) is not None
         except subprocess.TimeoutExpired:
+            pass
+        # Killed, it may hang in the kernel, until somebody ends its connection.
+        self.mailmount.run("umount", self.mailmount.root)
+        try:
+            return process.wait(5) is not None
+        except subprocess.TimeoutExpired:
             return False
 
     def clone(self):

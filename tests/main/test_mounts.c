@@ -62,6 +62,17 @@ static void test_finds_a_connection(void **state)
     assert_int_equal(mounts_of_connection(table, 44, path, 5), -ENAMETOOLONG);
 }
 
+static void test_finds_the_connection_of_a_mount(void **state)
+{
+    unsigned connection = 0;
+    (void)state;
+    assert_int_equal(mounts_connection(table, "/home/me/two words", &connection), 0);
+    assert_int_equal(connection, 45);
+    assert_int_equal(mounts_connection(table, "/home/me/over", &connection), -ENOENT); /* below another one */
+    assert_int_equal(mounts_connection(table, "/home/me/sshfs", &connection), -ENOENT);
+    assert_int_equal(mounts_connection(table, "/nowhere", &connection), -ENOENT);
+}
+
 static void test_finds_our_mounts(void **state)
 {
     (void)state;
@@ -112,6 +123,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_finds_a_connection),
+        cmocka_unit_test(test_finds_the_connection_of_a_mount),
         cmocka_unit_test(test_finds_our_mounts),
         cmocka_unit_test(test_tells_other_mounts_from_none),
         cmocka_unit_test(test_the_mount_on_top_counts),
