@@ -367,6 +367,28 @@ static void a_move_with_other_flags_is_case_41(void **state)
         }
 }
 
+/* Case 44 says more than that the target is to be made, or that flags follow. */
+static void two_places_stay_case_44(void **state)
+{
+    struct row row = {.base = AT(A, 0), .left = AT(B, F), .right = AT(C, 0)};
+    (void)state;
+
+    for (int winner = 0; winner < 2; winner++)
+        for (int there = 0; there < 2; there++) {
+            struct arena arena = {0};
+            struct brain_policy policy = {.winner = winner};
+            struct brain_plan plan;
+            struct brain_message m = message_of(&row);
+            m.mailbox_there[L] = m.mailbox_there[R] = there;
+            assert_int_equal(brain_merge_messages(&m, 1, &policy, &arena, &plan), 0);
+            assert_int_equal(plan.op[0].verb, BRAIN_MOVE);
+            assert_int_equal(plan.op[0].side, !winner);
+            assert_int_equal(plan.op[0].number, 44);
+            assert_int_equal(plan.op[0].create_mailbox, !there);
+            arena_finish(&arena);
+        }
+}
+
 /* Each of a chain of edits waits for the next one, also where all of them have one. */
 static void a_chain_of_edits_waits(void **state)
 {
@@ -483,6 +505,7 @@ int main(void)
         cmocka_unit_test(a_removal_waits_for_its_successor),
         cmocka_unit_test(nothing_waits_for_key_0),
         cmocka_unit_test(a_move_with_other_flags_is_case_41),
+        cmocka_unit_test(two_places_stay_case_44),
         cmocka_unit_test(a_chain_of_edits_waits),
         cmocka_unit_test(flags_that_a_side_cannot_store_stay),
         cmocka_unit_test(a_deleted_flag_that_cannot_be_stored_is_not_undeleted),
