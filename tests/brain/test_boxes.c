@@ -232,6 +232,39 @@ static void without_a_delimiter_names_are_flat(void **state)
     arena_finish(&arena);
 }
 
+/* What is a mailbox on one side and a level on the other is not the same thing to be renamed. */
+static void levels_are_not_renamed(void **state)
+{
+    const struct box fallen[] = {BOX("a", "-b", "a", .held = true)};
+    const struct expected hold[] = {{BRAIN_BOX_HOLD, L, 75, NULL, NULL}};
+    (void)state;
+    check("a mailbox that became a level elsewhere", fallen, 1, hold, 1);
+}
+
+/* Somebody has mailboxes of the names that ours would have aside: nothing is done then, and nothing lost. */
+static void temporary_names_that_are_taken(void **state)
+{
+    const struct box exchanged[] = {
+        BOX("a", "b", "a", .key = 1), BOX("b", "a", "b", .key = 2),
+        BOX("mailmount-moving-1", "mailmount-moving-1", "mailmount-moving-1", .key = 3),
+        BOX("mailmount-moving-2", "mailmount-moving-2", "mailmount-moving-2", .key = 4)};
+    (void)state;
+    check("no name is free", exchanged, 4, NULL, 0);
+}
+
+/* The level above a new name was agreed on under that of another one, which waits for this one
+ * (tests/history). */
+static void a_name_that_was_agreed_on_waits_too(void **state)
+{
+    const struct box box[] = {BOX("a", "a", "b", .key = 1), BOX("b", "c", "b/x", .key = 2)};
+    const struct expected plan[] = {{BRAIN_BOX_RENAME, L, 86, "mailmount-moving-1", "a"},
+                                    {BRAIN_BOX_RENAME, L, 86, "mailmount-moving-2", "c"},
+                                    {BRAIN_BOX_RENAME, L, 85, "b", "mailmount-moving-1"},
+                                    {BRAIN_BOX_RENAME, L, 85, "b/x", "mailmount-moving-2"}};
+    (void)state;
+    check("a level and a name", box, 2, plan, 4);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -244,6 +277,9 @@ int main(void)
         cmocka_unit_test(case_85_recognised_by_the_caller),
         cmocka_unit_test(case_86_renamed_to_different_names),
         cmocka_unit_test(case_86_through_a_temporary_name),
+        cmocka_unit_test(levels_are_not_renamed),
+        cmocka_unit_test(temporary_names_that_are_taken),
+        cmocka_unit_test(a_name_that_was_agreed_on_waits_too),
         cmocka_unit_test(renames_wait_for_each_other),
         cmocka_unit_test(creations_follow_renames),
         cmocka_unit_test(case_87_levels),

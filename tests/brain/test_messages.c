@@ -253,6 +253,24 @@ static void case_20_content_decides_nothing(void **state)
     }
 }
 
+/* What is agreed carries the winner's content, else the other side's, else the base's. */
+static void the_known_content_is_agreed(void **state)
+{
+    static const uint64_t table[][4] = {/* base, left, right, agreed */
+                                        {9, 5, 6, 6}, {9, 5, 0, 5}, {9, 0, 6, 6},
+                                        {9, 0, 0, 9}, {0, 5, 0, 5}, {0, 0, 0, 0}};
+    struct row row = {"content", AT(A, 0), AT(A, S), AT(A, 0), 0, {{0}}, 0};
+    (void)state;
+
+    for (size_t i = 0; i < COUNT(table); i++) {
+        struct brain_message m = message_of(&row);
+        m.base.content = table[i][0];
+        m.side[L].content = table[i][1];
+        m.side[R].content = table[i][2];
+        assert_int_equal(only_op(&m, (struct brain_policy){.winner = R}).agreed.content, table[i][3]);
+    }
+}
+
 static void removals_freeze(void **state)
 {
     struct row row = {"70", AT(A, S), GONE, AT(A, S), 0, {{0}}, 0};
@@ -305,6 +323,96 @@ static void a_removal_waits_for_its_successor(void **state)
     next.key = 9;
     assert_false(removal_waits(&next));
     assert_false(removal_waits(NULL));
+}
+
+/* What has no row yet has key 0, and `after` is 0 where nothing is to be waited for. */
+static void nothing_waits_for_key_0(void **state)
+{
+    struct arena arena = {0};
+    struct brain_policy policy = {.winner = R};
+    struct brain_plan plan;
+    const struct row removed = {.base = AT(A, S), .left = GONE, .right = AT(A, S)};
+    const struct row fresh = {.base = GONE, .left = GONE, .right = AT(A, S)};
+    struct brain_message m[3] = {message_of(&removed), message_of(&fresh), message_of(&removed)};
+    (void)state;
+
+    m[1].key = 0;
+    m[2].key = 8;
+    m[2].after = 7;
+    assert_int_equal(brain_merge_messages(m, COUNT(m), &policy, &arena, &plan), 0);
+    assert_int_equal(plan.n, COUNT(m));
+    assert_false(plan.op[0].waits);
+    assert_true(plan.op[2].waits);
+    arena_finish(&arena);
+}
+
+/* Case 41, whichever side the flags changed on. */
+static void a_move_with_other_flags_is_case_41(void **state)
+{
+    const flags_t changed[][2] = {{S, 0}, {0, S}, {S, F}};
+    (void)state;
+
+    for (size_t i = 0; i < COUNT(changed); i++)
+        for (int side = 0; side < 2; side++) {
+            struct arena arena = {0};
+            struct brain_policy policy = {.winner = R};
+            struct brain_plan plan;
+            struct row row = {.base = AT(A, 0), .left = AT(A, changed[i][0]), .right = AT(A, changed[i][1])};
+            (side == L ? &row.left : &row.right)->mailbox = B;
+            struct brain_message m = message_of(&row);
+            assert_int_equal(brain_merge_messages(&m, 1, &policy, &arena, &plan), 0);
+            assert_int_equal(plan.op[0].verb, BRAIN_MOVE);
+            assert_int_equal(plan.op[0].number, 41);
+            arena_finish(&arena);
+        }
+}
+
+/* Case 44 says more than that the target is to be made, or that flags follow. */
+static void two_places_stay_case_44(void **state)
+{
+    struct row row = {.base = AT(A, 0), .left = AT(B, F), .right = AT(C, 0)};
+    (void)state;
+
+    for (int winner = 0; winner < 2; winner++)
+        for (int there = 0; there < 2; there++) {
+            struct arena arena = {0};
+            struct brain_policy policy = {.winner = winner};
+            struct brain_plan plan;
+            struct brain_message m = message_of(&row);
+            m.mailbox_there[L] = m.mailbox_there[R] = there;
+            assert_int_equal(brain_merge_messages(&m, 1, &policy, &arena, &plan), 0);
+            assert_int_equal(plan.op[0].verb, BRAIN_MOVE);
+            assert_int_equal(plan.op[0].side, !winner);
+            assert_int_equal(plan.op[0].number, 44);
+            assert_int_equal(plan.op[0].create_mailbox, !there);
+            arena_finish(&arena);
+        }
+}
+
+/* Each of a chain of edits waits for the next one, also where all of them have one. */
+static void a_chain_of_edits_waits(void **state)
+{
+    struct arena arena = {0};
+    struct brain_policy policy = {.winner = R};
+    struct brain_plan plan;
+    const struct row removed = {.base = AT(A, S), .left = GONE, .right = AT(A, S)};
+    const struct row unsent = {.base = GONE, .left = AT(A, S), .right = GONE};
+    struct brain_message m[4] = {message_of(&removed), message_of(&removed), message_of(&removed),
+                                 message_of(&unsent)};
+    (void)state;
+
+    for (size_t i = 0; i < COUNT(m); i++) {
+        m[i].key = 40 - (int64_t)i; /* which need not be in order */
+        m[i].after = m[i].key - 1;  /* of the last one: none that is there */
+    }
+    assert_int_equal(brain_merge_messages(m, COUNT(m), &policy, &arena, &plan), 0);
+    assert_int_equal(plan.n, COUNT(m));
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(plan.op[i].verb, BRAIN_REMOVE);
+        assert_true(plan.op[i].waits);
+    }
+    assert_int_equal(plan.op[3].verb, BRAIN_COPY);
+    arena_finish(&arena);
 }
 
 static void flags_that_a_side_cannot_store_stay(void **state)
@@ -392,8 +500,13 @@ int main(void)
         cmocka_unit_test(what_is_not_settled_still_merges),
         cmocka_unit_test(case_17_a_body_that_never_came_goes),
         cmocka_unit_test(case_20_content_decides_nothing),
+        cmocka_unit_test(the_known_content_is_agreed),
         cmocka_unit_test(removals_freeze),
         cmocka_unit_test(a_removal_waits_for_its_successor),
+        cmocka_unit_test(nothing_waits_for_key_0),
+        cmocka_unit_test(a_move_with_other_flags_is_case_41),
+        cmocka_unit_test(two_places_stay_case_44),
+        cmocka_unit_test(a_chain_of_edits_waits),
         cmocka_unit_test(flags_that_a_side_cannot_store_stay),
         cmocka_unit_test(a_deleted_flag_that_cannot_be_stored_is_not_undeleted),
         cmocka_unit_test(nothing_in_nothing_out),

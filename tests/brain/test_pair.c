@@ -108,6 +108,29 @@ static void case_23_other_content_is_another_message(void **state)
     arena_finish(&s.arena);
 }
 
+/* The date tells apart what is alike otherwise, and then what is left may be alone; an unknown date is no
+ * sign. */
+static void the_date_before_the_rest(void **state)
+{
+    struct scene s = {
+        .left = {{.message_id = 4, .size = 9, .date_s = 1}, {.message_id = 4, .size = 9, .date_s = 3}},
+        .right = {{.message_id = 4, .size = 9, .date_s = 2}, {.message_id = 4, .size = 9, .date_s = 1}},
+        .n_left = 2,
+        .n_right = 2};
+    struct scene unknown = {.left = {{.message_id = 4, .size = 9}},
+                            .right = {{.message_id = 4, .size = 9, .date_s = 5}},
+                            .n_left = 1,
+                            .n_right = 1};
+    (void)state;
+    pair_up(&s);
+    assert_int_equal(partner(&s, 0), 1);
+    assert_int_equal(partner(&s, 1), 0);
+    arena_finish(&s.arena);
+    pair_up(&unknown);
+    assert_int_equal(partner(&unknown, 0), 0);
+    arena_finish(&unknown.arena);
+}
+
 static void only_within_a_mailbox(void **state)
 {
     struct scene s = {.left = {{.mailbox = 1, .server_id = 5}, {.mailbox = 2, .server_id = 5}},
@@ -204,6 +227,7 @@ int main(void)
         cmocka_unit_test(by_description_when_unique),
         cmocka_unit_test(the_better_sign_first),
         cmocka_unit_test(case_23_other_content_is_another_message),
+        cmocka_unit_test(the_date_before_the_rest),
         cmocka_unit_test(only_within_a_mailbox),
         cmocka_unit_test(nothing_to_pair),
         cmocka_unit_test(all_small_listings),

@@ -436,7 +436,7 @@ static bool send_all(struct merge *m)
 bool round_messages(struct round *r)
 {
     struct world *w = r->w;
-    static _Thread_local struct merge m;
+    static struct merge m; /* large, and only used by one */
     m.round = r;
     m.n = 0;
     memset(m.taken, 0, sizeof m.taken);
