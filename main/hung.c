@@ -26,7 +26,8 @@ static void close_dir(DIR **d)
 
 int hung_note(int dirfd, unsigned connection)
 {
-    CLEANUP(io_close) int fd = openat(dirfd, NOTE, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    CLEANUP(io_close)
+    int fd = openat(dirfd, NOTE, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return -errno;
     return dprintf(fd, "%d %u\n", (int)getpid(), connection) < 0 ? -errno : 0;
@@ -44,7 +45,8 @@ static bool read_note(const char *data_dir, pid_t *ret_pid, unsigned *ret_connec
     buf_addf(&path, "%s/" NOTE, data_dir);
     CLEANUP(io_close) int fd = path.failed ? -1 : open(path.data, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     int pid;
-    if (fd < 0 || io_read_full(fd, text, sizeof text - 1) <= 0 || sscanf(text, "%d %u", &pid, ret_connection) != 2)
+    if (fd < 0 || io_read_full(fd, text, sizeof text - 1) <= 0 ||
+        sscanf(text, "%d %u", &pid, ret_connection) != 2)
         return false;
     *ret_pid = pid;
     return pid > 1;
@@ -93,8 +95,10 @@ int hung_end(const char *data_dir, struct fault *f)
     if (r < 0 && known && umount2(mountpoint, MNT_FORCE | UMOUNT_NOFOLLOW) == 0)
         r = 0;
     if (r < 0)
-        return fault_set(f, FAULT_AGAIN, -EBUSY, "the last mount (pid %d) was killed, and hangs in the kernel (umount -f %s, as root)",
-                         (int)pid, known ? mountpoint : "it");
+        return fault_set(
+            f, FAULT_AGAIN, -EBUSY,
+            "the last mount (pid %d) was killed, and hangs in the kernel (umount -f %s, as root)", (int)pid,
+            known ? mountpoint : "it");
     log_info("the last mount (pid %d) was killed and hung: its connection is ended", (int)pid);
     return 1;
 }

@@ -77,7 +77,8 @@ static void unescape(char *s)
 
 /* A line of proc_pid_mountinfo(5): ID PARENT DEV ROOT MOUNTPOINT OPTIONS [FIELD...] - TYPE SOURCE
  * SUPEROPTIONS */
-static bool parse_line(char *line, unsigned *ret_minor, char **ret_mountpoint, char **ret_type, char **ret_source)
+static bool parse_line(char *line, unsigned *ret_minor, char **ret_mountpoint, char **ret_type,
+                       char **ret_source)
 {
     char *rest = strstr(line, " - ");
     if (!rest || sscanf(line, "%*u %*u %*u:%u", ret_minor) != 1)

@@ -177,6 +177,19 @@ static void found_finish(struct found *f)
     free(f->candidate);
 }
 
+static int is_look_alike(void *arg, const struct message *m)
+{
+    const struct pending *p = arg;
+    return m->id != p->message && m->has_hash && m->wire_size == p->wire_size &&
+           memcmp(m->hash, p->hash, sizeof p->hash) != 0;
+}
+
+static bool has_look_alike(struct engine *e, const struct pending *p)
+{
+    return p->message_id &&
+           message_each_by_message_id(cache_reader(e->cache), p->message_id, is_look_alike, (void *)p) > 0;
+}
+
 static enum worker_result verdict(struct engine *e, struct found *f, const struct pending *p,
                                   uint32_t *ret_uid, enum brain_append_verdict *ret)
 {
@@ -186,7 +199,8 @@ static enum worker_result verdict(struct engine *e, struct found *f, const struc
                                   .message_id = p->message_id,
                                   .date_s = p->date_s,
                                   .content = content_number(p->hash),
-                                  .accepted = p->accepted};
+                                  .accepted = p->accepted,
+                                  .look_alike = has_look_alike(e, p)};
     for (;;) {
         *ret = brain_append_settle(&intent, f->scan.token.uidvalidity, f->candidate, f->scan.n, ret_uid);
         if (*ret != BRAIN_APPEND_READ)

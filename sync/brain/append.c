@@ -5,7 +5,7 @@
  * content decides at once, in either direction. Without content the Message-ID decides who may be ours at
  * all, and the size how sure that is: servers give sizes that are estimates (case 19), so that a size never
  * rules anybody out, but Message-ID and size together, with one message only that carries the id, are taken
- * as proof. In all other cases a body is read, the best fit first. Each body read rules its candidate in or
+ * as proof, unless another text is known that has both (an edit often keeps them). In all other cases a body is read, the best fit first. Each body read rules its candidate in or
  * out, so that this ends.
  *
  * In doubt the message is sent again: a copy too many can be removed by a person, mail taken for another one
@@ -69,7 +69,7 @@ enum brain_append_verdict brain_append_settle(const struct brain_append *intent,
         best = fit;
         uid = candidate[i].uid;
     }
-    bool there = best == FIT_CONTENT || (best == FIT_ID_AND_SIZE && carry_id == 1);
+    bool there = best == FIT_CONTENT || (best == FIT_ID_AND_SIZE && carry_id == 1 && !intent->look_alike);
     /* A body would tell nothing when the intent has no content to compare it with. */
     if (best == FIT_NOT || (!there && !intent->content)) {
         uid = intent->accepted ? altered(intent, candidate, n) : 0;

@@ -122,7 +122,9 @@ struct brain_append {              /* the intent, committed before sending */
     uint32_t uidvalidity, uidnext; /* of the mailbox before; 0: the server did not say */
     int64_t size, message_id, date_s;
     uint64_t content;
-    bool accepted; /* the server said OK: it is there, in whatever form (case 63), unless nothing fits */
+    bool accepted;   /* the server said OK: it is there, in whatever form (case 63), unless nothing fits */
+    bool look_alike; /* another text with this Message-ID and size is known, as that before an edit: content
+                        decides */
 };
 
 struct brain_candidate { /* a message seen in that mailbox; those below intent.uidnext are ignored */

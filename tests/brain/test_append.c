@@ -43,6 +43,22 @@ static void there(void **state)
     expect(by_id, COUNT(by_id), BRAIN_APPEND_THERE, 12);
 }
 
+/* An edit that kept id and size: what lies there may be the text before it, which somebody put back. */
+static void a_body_decides_between_two_texts(void **state)
+{
+    struct brain_candidate c[] = {{.uid = 12, .size = 500, .message_id = 77}};
+    struct brain_append edited = intent;
+    uint32_t uid = 0;
+    (void)state;
+    edited.look_alike = true;
+    assert_int_equal(brain_append_settle(&edited, 3, c, 1, &uid), BRAIN_APPEND_READ);
+    assert_int_equal(uid, 12);
+    c[0].content = 99;
+    assert_int_equal(brain_append_settle(&edited, 3, c, 1, &uid), BRAIN_APPEND_SEND);
+    c[0].content = 1234;
+    assert_int_equal(brain_append_settle(&edited, 3, c, 1, &uid), BRAIN_APPEND_THERE);
+}
+
 static void bodies_decide_when_ids_do_not(void **state)
 {
     struct brain_candidate several[] = {{.uid = 13, .size = 500, .message_id = 77},
@@ -281,6 +297,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_there),
         cmocka_unit_test(there),
+        cmocka_unit_test(a_body_decides_between_two_texts),
         cmocka_unit_test(bodies_decide_when_ids_do_not),
         cmocka_unit_test(what_was_accepted_is_there),
         cmocka_unit_test(case_70_meanwhile),

@@ -156,6 +156,35 @@ static void marked_there_while_the_edit_is_sent(void **state)
     check_replaced(r, 2, FLAG_SEEN | FLAG_DRAFT | FLAG_FLAGGED);
 }
 
+static void put_the_old_text_back(void *arg)
+{
+    struct rig *r = arg;
+    model_append(r->model, "INBOX", "Message-ID: <same@example.org>\r\n\r\nold\r\n", FLAG_SEEN, 1600000001);
+}
+
+/* The new text keeps id, size and date, its append breaks off, and another client puts the old text there
+ * meanwhile: that is not taken for ours. */
+static void edited_with_a_look_alike_there(void **state)
+{
+    struct rig *r = *state;
+    static const char old[] = "Message-ID: <same@example.org>\n\nold\n",
+                      new[] = "Message-ID: <same@example.org>\n\nnew\n";
+    static const char wire[] = "Message-ID: <same@example.org>\r\n\r\nnew\r\n";
+    put_the_old_text_back(r);
+    rig_start(r);
+    rig_agree(r);
+    int64_t id = file_find(r, "INBOX", old);
+    rig_stop(r);
+    rig_open(r);
+    file_replace(r, id, new);
+    model_between(r->model, MODEL_APPLY, 1, put_the_old_text_back, r);
+    model_plan(r->model, &(struct model_trouble){.events = MODEL_APPLY, .nth = 1, .blow = MODEL_BREAKS});
+    rig_start(r);
+    rig_settles(r, 5);
+    rig_agree(r);
+    rig_assert_once(r, "INBOX", wire);
+}
+
 /* Case 15, without the mark: both are kept. */
 static void edited_by_both(void **state)
 {
@@ -230,6 +259,7 @@ int main(void)
                                         rig_teardown),
         cmocka_unit_test_setup_teardown(edited_and_marked_on_both_sides, rig_setup_stopped, rig_teardown),
         cmocka_unit_test_setup_teardown(marked_there_while_the_edit_is_sent, rig_setup_stopped, rig_teardown),
+        cmocka_unit_test_setup_teardown(edited_with_a_look_alike_there, rig_setup_stopped, rig_teardown),
         cmocka_unit_test_setup_teardown(edited_by_both, rig_setup_stopped, rig_teardown),
         cmocka_unit_test_setup_teardown(moved_by_rewriting, rig_setup_stopped, rig_teardown),
         cmocka_unit_test_setup_teardown(a_refused_successor_keeps_the_old_one, rig_setup_stopped,
