@@ -14,9 +14,27 @@
 #include "overhear.h"
 #include "park.h"
 
+static void set_greeting(struct fs *fs, int greeting)
+{
+    pthread_mutex_lock(&fs->greeting_lock);
+    fs->greeting = greeting;
+    pthread_cond_broadcast(&fs->greeted);
+    pthread_mutex_unlock(&fs->greeting_lock);
+}
+
+int fs_wait_ready(struct fs *fs)
+{
+    pthread_mutex_lock(&fs->greeting_lock);
+    while (fs->greeting == FS_SILENT)
+        pthread_cond_wait(&fs->greeted, &fs->greeting_lock);
+    int r = fs->greeting == FS_GREETED ? 0 : -EIO;
+    pthread_mutex_unlock(&fs->greeting_lock);
+    return r;
+}
+
 static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
-    (void)userdata;
+    set_greeting(userdata, FS_GREETED);
     /* Who lists a Maildir wants its attributes next: all of them, and not the first page only. */
     conn->want &= ~(unsigned)FUSE_CAP_READDIRPLUS_AUTO;
     conn->want |= conn->capable & (FUSE_CAP_READDIRPLUS | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_PARALLEL_DIROPS);
@@ -178,6 +196,8 @@ int fs_mount(struct cache *c, const struct fs_options *o, struct fs **ret, struc
     if (!fs)
         return fault_set(f, FAULT_IO, -ENOMEM, "mount: out of memory");
     pthread_mutex_init(&fs->listings_lock, NULL);
+    pthread_mutex_init(&fs->greeting_lock, NULL);
+    pthread_cond_init(&fs->greeted, NULL);
     fs->cache = c;
     fs->uid = getuid();
     fs->gid = getgid();
@@ -196,7 +216,7 @@ int fs_mount(struct cache *c, const struct fs_options *o, struct fs **ret, struc
     return 0;
 }
 
-int fs_loop(struct fs *fs)
+static int run_loop(struct fs *fs)
 {
     struct fuse_loop_config *config = fuse_loop_cfg_create();
     if (!config)
@@ -209,6 +229,13 @@ int fs_loop(struct fs *fs)
     fuse_loop_cfg_destroy(config);
     /* A signal that a handler of libfuse's took ends the loop with its number. */
     return r > 0 ? 0 : r;
+}
+
+int fs_loop(struct fs *fs)
+{
+    int r = run_loop(fs);
+    set_greeting(fs, FS_ENDED);
+    return r;
 }
 
 void fs_exit(struct fs *fs)
@@ -228,6 +255,8 @@ void fs_unmount(struct fs *fs)
     if (fs->se)
         fuse_session_destroy(fs->se);
     listings_finish(fs);
+    pthread_cond_destroy(&fs->greeted);
+    pthread_mutex_destroy(&fs->greeting_lock);
     files_free(fs->files);
     local_free(fs->local);
     free((char *)fs->o.mountpoint);

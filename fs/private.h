@@ -30,6 +30,9 @@ struct fs {
     uid_t uid;
     gid_t gid;
     bool mounted;
+    pthread_mutex_t greeting_lock; /* a leaf */
+    pthread_cond_t greeted;
+    enum { FS_SILENT, FS_GREETED, FS_ENDED } greeting; /* protected by greeting_lock */
     pthread_mutex_t listings_lock; /* a leaf */
     struct listing *listings;      /* open mail directories, op_dir.c; protected by listings_lock */
 };

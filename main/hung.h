@@ -4,8 +4,7 @@
  *
  * The kernel holds a directory while a program waits for our answer in it; we wait for that directory when we tell
  * the kernel what is new there (fs/events.c). Killed just then, our thread waits on, since nobody answers the
- * program any more; nor do we answer ourselves, when we look whether the mount does (main/serve.c). The process
- * keeps the cache's lock, and the programs hang, until somebody ends the connection.
+ * program any more: the process keeps the cache's lock, and the programs hang, until somebody ends the connection.
  * So a mount leaves word of itself, by which the next one can do that.
  */
 #include <sys/types.h>

@@ -19,7 +19,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 #ifdef HAVE_SYSTEMD
@@ -263,11 +262,8 @@ static int start_threads(struct serving *s, struct fault *f)
     if (r < 0)
         return fault_set(f, FAULT_AGAIN, r, "account %s: no threads: %s", s->o->account->name, strerror(-r));
     stop_mounted(&s->stop, s->fs);
-    struct statvfs st;
-    if (statvfs(s->o->mountpoint, &st) < 0) /* the kernel asks, the loop answers: ready to list */
-        return fault_set(f, FAULT_IO, -errno, "%s: mounted, but does not answer: %s", s->o->mountpoint,
-                         strerror(errno));
-    return 0;
+    r = fs_wait_ready(s->fs);
+    return r < 0 ? fault_set(f, FAULT_IO, r, "%s: unmounted before it was ready", s->o->mountpoint) : 0;
 }
 
 static int start(struct serving *s, struct fault *f)

@@ -47,6 +47,22 @@ def test_first_sync(world):
     assert world.witness.tokens("INBOX") == sorted(wanted)
 
 
+def test_killed_while_it_starts(world):
+    """It asks nothing of its own mount, which would keep it for ever once nobody is left to answer."""
+    m = world.mailmount
+    m.mount()
+    for number in range(3 * KILLS):
+        if m.process:
+            survive(m)
+        m.start(wait=False)
+        time.sleep(0.003 * number)
+        killed, m.process = m.process, None
+        killed.kill()
+        killed.wait(20)
+    m.start()
+    m.sync()
+
+
 class Busy:
     """A program that makes, renames and removes files in a directory, until told to stop, whatever becomes of that."""
 
