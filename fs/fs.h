@@ -27,9 +27,9 @@ struct fs_options {
 int fs_mount(struct cache *c, const struct fs_options *o, struct fs **ret, struct fault *f);
 /* Serves until unmounted or fs_exit: 0, or a negative errno. Its threads start here, and not before. */
 int fs_loop(struct fs *fs);
-/* Another thread runs the loop: waits until the kernel has greeted it (FUSE_INIT), before which it lets no request
- * through and after which all of them are answered. 0, or -EIO: the loop ended first. Nothing is asked of the mount: a
- * process that waits for an answer of its own, and is killed, would never go away. */
+/* Another thread runs the loop: waits until the kernel has greeted it (FUSE_INIT), before which it lets no
+ * request through and after which all of them are answered. 0, or -EIO: the loop ended first. Nothing is
+ * asked of the mount: a process that waits for an answer of its own, and is killed, would never go away. */
 int fs_wait_ready(struct fs *fs);
 void fs_exit(struct fs *fs); /* any thread; async-signal-safe */
 /* Unmounts if still mounted, closes what is open, frees. The cache is still needed for that, and may go on

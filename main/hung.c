@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <unistd.h>
 
@@ -52,6 +53,15 @@ static bool read_note(const char *data_dir, pid_t *ret_pid, unsigned *ret_connec
     return pid > 1;
 }
 
+/* Numbers of processes come again: one that hangs has the cache's lock. */
+static bool has_lock(const char *data_dir)
+{
+    CLEANUP(buf_finish) struct buf path = {0};
+    buf_addf(&path, "%s/lock", data_dir);
+    CLEANUP(io_close) int fd = path.failed ? -1 : open(path.data, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    return fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+}
+
 /* Does a signal wait for it that no thread can refuse? */
 static bool kill_is_pending(int tasks, const char *task)
 {
@@ -88,7 +98,7 @@ int hung_end(const char *data_dir, struct fault *f)
     pid_t pid;
     unsigned connection;
     char mountpoint[4096];
-    if (!read_note(data_dir, &pid, &connection) || !is_killed(pid))
+    if (!read_note(data_dir, &pid, &connection) || !is_killed(pid) || !has_lock(data_dir))
         return 0;
     int r = abort_connection(connection);
     bool known = mounts_of_connection(MOUNTS_TABLE, connection, mountpoint, sizeof mountpoint) == 0;

@@ -108,63 +108,87 @@ static int account_of(const char *type, const char *source, char ret[MOUNTS_ACCO
     return 0;
 }
 
-int mounts_find(const char *table, const char *mountpoint, char ret_account[MOUNTS_ACCOUNT_MAX])
+struct mounted {
+    unsigned minor;
+    const char *at, *type, *source;
+};
+
+/* Each line of the table; a non-zero result of `each` ends it and is returned. */
+static int each_mount(const char *table, int (*each)(void *arg, const struct mounted *m), void *arg)
 {
     CLEANUP(close_file) FILE *f = fopen(table, "re");
     if (!f)
         return -errno;
     CLEANUP(free_string) char *line = NULL;
     size_t size = 0;
-    int found = -ENOENT;
-    for (ssize_t n; (n = getline(&line, &size, f)) > 0;) { /* to the end: the last one is on top */
+    int r = 0;
+    for (ssize_t n; r == 0 && (n = getline(&line, &size, f)) > 0;) {
+        struct mounted m;
         char *at, *type, *source;
-        unsigned minor;
         if (line[n - 1] == '\n')
             line[n - 1] = '\0';
-        if (parse_line(line, &minor, &at, &type, &source) && strcmp(at, mountpoint) == 0)
-            found = account_of(type, source, ret_account);
+        if (!parse_line(line, &m.minor, &at, &type, &source))
+            continue;
+        m.at = at;
+        m.type = type;
+        m.source = source;
+        r = each(arg, &m);
     }
-    return found;
+    return r;
+}
+
+struct search {
+    const char *mountpoint;
+    unsigned minor;
+    char *account, *path;
+    size_t size;
+    int found;
+};
+
+/* To the end of the table: the last one is on top. */
+static int note_mountpoint(void *arg, const struct mounted *m)
+{
+    struct search *s = arg;
+    if (strcmp(m->at, s->mountpoint) == 0) {
+        s->found = account_of(m->type, m->source, s->account);
+        s->minor = m->minor;
+    }
+    return 0;
+}
+
+int mounts_find(const char *table, const char *mountpoint, char ret_account[MOUNTS_ACCOUNT_MAX])
+{
+    struct search s = {.mountpoint = mountpoint, .account = ret_account, .found = -ENOENT};
+    int r = each_mount(table, note_mountpoint, &s);
+    return r < 0 ? r : s.found;
 }
 
 int mounts_connection(const char *table, const char *mountpoint, unsigned *ret)
 {
-    CLEANUP(close_file) FILE *f = fopen(table, "re");
-    if (!f)
-        return -errno;
-    CLEANUP(free_string) char *line = NULL;
-    size_t room = 0;
-    int found = -ENOENT;
-    for (ssize_t n; (n = getline(&line, &room, f)) > 0;) { /* to the end: the last one is on top */
-        char *at, *type, *source, account[MOUNTS_ACCOUNT_MAX];
-        unsigned minor;
-        if (line[n - 1] == '\n')
-            line[n - 1] = '\0';
-        if (!parse_line(line, &minor, &at, &type, &source) || strcmp(at, mountpoint) != 0)
-            continue;
-        found = account_of(type, source, account) == 0 ? 0 : -ENOENT;
-        *ret = minor;
-    }
-    return found;
+    char account[MOUNTS_ACCOUNT_MAX];
+    struct search s = {.mountpoint = mountpoint, .account = account, .found = -ENOENT};
+    int r = each_mount(table, note_mountpoint, &s);
+    if (r < 0 || s.found < 0)
+        return r < 0 ? r : -ENOENT;
+    *ret = s.minor;
+    return 0;
+}
+
+static int note_connection(void *arg, const struct mounted *m)
+{
+    struct search *s = arg;
+    char account[MOUNTS_ACCOUNT_MAX];
+    if (m->minor != s->minor || account_of(m->type, m->source, account) < 0)
+        return 0;
+    s->found = snprintf(s->path, s->size, "%s", m->at) < (int)s->size ? 0 : -ENAMETOOLONG;
+    return 1;
 }
 
 int mounts_of_connection(const char *table, unsigned connection, char *ret, size_t size)
 {
-    CLEANUP(close_file) FILE *f = fopen(table, "re");
-    if (!f)
-        return -errno;
-    CLEANUP(free_string) char *line = NULL;
-    size_t room = 0;
-    for (ssize_t n; (n = getline(&line, &room, f)) > 0;) {
-        char *at, *type, *source, account[MOUNTS_ACCOUNT_MAX];
-        unsigned minor;
-        if (line[n - 1] == '\n')
-            line[n - 1] = '\0';
-        if (parse_line(line, &minor, &at, &type, &source) && minor == connection &&
-            account_of(type, source, account) == 0)
-            return snprintf(ret, size, "%s", at) < (int)size ? 0 : -ENAMETOOLONG;
-    }
-    return -ENOENT;
+    struct search s = {.minor = connection, .path = ret, .size = size, .found = -ENOENT};
+    int r = each_mount(table, note_connection, &s);
+    return r < 0 ? r : s.found;
 }
 
 /* Does the link (a working directory, an open file) of a process lead below the mount point? Reading the link

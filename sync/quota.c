@@ -17,6 +17,7 @@
 #define FULL_MS 60000
 
 struct quota_full {
+    int64_t mailbox; /* the last one that was found to have this root: it is not asked about again */
     char root[sizeof((struct worker_quota *)0)->root];
     int64_t until_ms; /* CLOCK_BOOTTIME */
 };
@@ -94,7 +95,7 @@ void quota_is_full(struct engine *e, const struct mailbox *box)
     if (!grown)
         return; /* then each message is tried */
     e->full = grown;
-    e->full[e->fulls] = (struct quota_full){.until_ms = clock_boot_ms() + FULL_MS};
+    e->full[e->fulls] = (struct quota_full){.mailbox = box->id, .until_ms = clock_boot_ms() + FULL_MS};
     memcpy(e->full[e->fulls++].root, q.root, sizeof q.root);
     log_warning("case 61: mailbox %lld is over quota: what is to be sent there waits", (long long)box->id);
 }
@@ -109,10 +110,15 @@ bool quota_waits(struct engine *e, const struct mailbox *box, struct worker_erro
         if (e->full[i].until_ms > clock_boot_ms())
             e->full[kept++] = e->full[i];
     e->fulls = kept;
-    if (kept)
-        ask(e, box->remote, &q);
     for (size_t i = 0; i < kept; i++)
-        waits = waits || strcmp(e->full[i].root, q.root) == 0;
+        waits = waits || e->full[i].mailbox == box->id;
+    if (kept && !waits)
+        ask(e, box->remote, &q);
+    for (size_t i = 0; i < kept && !waits; i++) {
+        waits = strcmp(e->full[i].root, q.root) == 0;
+        if (waits)
+            e->full[i].mailbox = box->id;
+    }
     *ret = (struct worker_error){.err = -EDQUOT, .text = "waits: the mailbox is over quota"};
     return waits;
 }
