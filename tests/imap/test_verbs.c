@@ -1,45 +1,7 @@
 /* The verbs, against scripted servers: the lies of design's list, the limits, the ways a session ends. */
-#include "rig.h"
+#include "script.h"
 #include <unistd.h>
 #include "clock.h"
-#include "fake.h"
-#include "session.h"
-
-/* A session that is logged in, and offers this. */
-#define OPEN(capabilities) "S:* PREAUTH hi", "C:CAPABILITY", "S:* CAPABILITY IMAP4rev1" capabilities, "S:$ OK"
-#define OPEN_QRESYNC                                                                                         \
-    OPEN(" ENABLE QRESYNC ESEARCH UIDPLUS MOVE UNSELECT"), "C:ENABLE QRESYNC", "S:* ENABLED QRESYNC", "S:$ OK"
-#define SELECTED(exists, validity, next)                                                                     \
-    "C:SELECT", "S:* " exists " EXISTS", "S:* OK [UIDVALIDITY " validity "] x", "S:* OK [UIDNEXT " next "] x"
-#define MODSEQ(n) "S:* OK [HIGHESTMODSEQ " n "] x"
-#define BYE "C:LOGOUT", NULL
-
-static struct fake server;
-static struct rig rig;
-static struct worker_scan scan;
-
-static void begin(const char *const *script)
-{
-    fake_start(&server, script);
-    rig_init(&rig, "127.0.0.1", server.port, CONFIG_TLS_NONE);
-    imap_of(rig.w)->idle_ms = 2000;
-}
-
-static void end(void)
-{
-    worker_scan_finish(&scan);
-    rig_finish(&rig);
-    assert_string_equal(fake_stop(&server), "");
-}
-
-static enum worker_result look(const struct worker_token *since, enum worker_depth depth)
-{
-    worker_scan_finish(&scan);
-    enum worker_result r = rig.w->ops->scan(rig.w, "INBOX", since, depth, &scan, &rig.e);
-    if (r != WORKER_DONE)
-        print_message("%d: %s\n", r, rig.e.text);
-    return r;
-}
 
 static const struct worker_token known = {.uidvalidity = 7, .uidnext = 10, .exists = 3, .modseq = 50};
 
@@ -272,7 +234,8 @@ static void test_short_listing(void **state)
     end();
 }
 
-/* Mail that arrives while flags are told is not known before its details are, also where SEARCH has it already. */
+/* Mail that arrives while flags are told is not known before its details are, also where SEARCH has it
+ * already. */
 static void test_arrives_meanwhile(void **state)
 {
     (void)state;
@@ -613,143 +576,6 @@ static void test_long_sets(void **state)
     end();
 }
 
-static unsigned boxes;
-static char names[512];
-
-static int on_box(void *arg, const struct worker_box *b)
-{
-    (void)arg;
-    boxes++;
-    snprintf(names + strlen(names), sizeof names - strlen(names), "%s:%c:%u:%d:%u ", b->name,
-             b->delimiter != 0 ? b->delimiter : '-', b->attributes, b->has_status, b->messages);
-    return 0;
-}
-
-static enum worker_result tree(void)
-{
-    boxes = 0;
-    names[0] = '\0';
-    return rig.w->ops->tree(rig.w, on_box, NULL, &rig.e);
-}
-
-static void test_tree(void **state)
-{
-    (void)state;
-    static const char *const script[] = {
-        OPEN(" LIST-EXTENDED LIST-STATUS SPECIAL-USE CONDSTORE UNSELECT"),
-        "C:LIST \"\" \"*\" RETURN (SUBSCRIBED SPECIAL-USE STATUS (MESSAGES UIDNEXT UIDVALIDITY UNSEEN "
-        "HIGHESTMODSEQ))",
-        "S:* LIST (\\Subscribed \\HasNoChildren) \"/\" inbox",
-        "S:* STATUS INBOX (MESSAGES 3 UIDNEXT 4 X-NEW (a b) UNSEEN NIL HIGHESTMODSEQ 9)",
-        "S:* LIST (\\Trash) \"/\" {4}\r\na\"\\b (\"CHILDINFO\" (\"SUBSCRIBED\"))",
-        "S:* LIST () \"/\" INBOX",
-        "S:* LIST (\\NonExistent) NIL \"x]y\"",
-        "S:* LIST () bad",
-        "S:* LIST (\\Noselect \\Noinferiors) \"\\\\\" n{il",
-        "S:* STATUS {4}\r\na\"\\b (MESSAGES 1)",
-        "S:$ OK",
-        "C:SELECT",
-        "S:$ OK",
-        "C:UNSELECT",
-        "C:LIST",
-        "S:m5 OK",
-        "S:* LIST () NIL a",
-        "S:m4 OK",
-        BYE};
-    static const char *const plain[] = {OPEN(" LIST-EXTENDED"),
-                                        "C:RETURN",
-                                        "S:$ BAD what",
-                                        "C:LIST \"\" \"*\"\r",
-                                        "S:* LIST () \"/\" INBOX",
-                                        "S:* LIST (\\Noselect) \"/\" b",
-                                        "S:* LIST () \"/\" c",
-                                        "S:$ OK",
-                                        "C:LSUB \"\" \"*\"",
-                                        "S:* LSUB () \"/\" c",
-                                        "S:* LSUB () \"/\" gone",
-                                        "S:$ OK",
-                                        "C:STATUS \"INBOX\" (MESSAGES UIDNEXT UIDVALIDITY UNSEEN)",
-                                        "C:STATUS \"c\"",
-                                        "S:* STATUS INBOX (MESSAGES 5)",
-                                        "S:m5 OK",
-                                        "S:m6 NO no",
-                                        BYE};
-    begin(script);
-    assert_int_equal(tree(), WORKER_DONE);
-    assert_string_equal(names, "INBOX:/:256:1:3 a\"\\b:/:8:1:1 x]y:-:1:0:0 ");
-    look(NULL, WORKER_CHANGES);
-    assert_int_equal(tree(), WORKER_DONE);
-    assert_string_equal(names, "a:-:0:0:0 ");
-    end();
-    begin(plain);
-    assert_int_equal(tree(), WORKER_DONE);
-    assert_string_equal(names, "INBOX:/:0:1:5 b:/:1:0:0 c:/:256:0:0 ");
-    end();
-}
-
-static int on_id(void *arg, const struct worker_box *b)
-{
-    (void)arg;
-    snprintf(names + strlen(names), sizeof names - strlen(names), "%s=%s ", b->name, b->id ? b->id : "-");
-    return 0;
-}
-
-/* RFC 8474 4: a mailbox keeps its id, whose case counts, under any name. What is none is left alone. */
-static void test_mailbox_ids(void **state)
-{
-    (void)state;
-    static const char *const script[] = {
-        OPEN(" LIST-EXTENDED LIST-STATUS OBJECTID"),
-        "C:LIST \"\" \"*\" RETURN (SUBSCRIBED STATUS (MESSAGES UIDNEXT UIDVALIDITY UNSEEN MAILBOXID))",
-        "S:* LIST () \"/\" a",
-        "S:* LIST () \"/\" b",
-        "S:* LIST () \"/\" c",
-        "S:* LIST () \"/\" d",
-        "S:* STATUS a (MESSAGES 3 MAILBOXID (F2212ea87-6097) UIDNEXT 4)",
-        "S:* STATUS b (MAILBOXID NIL)",
-        "S:* STATUS c (MAILBOXID (\"a b\"))",
-        "S:* STATUS d (MESSAGES 1)",
-        "S:$ OK",
-        BYE};
-    begin(script);
-    names[0] = '\0';
-    assert_int_equal(rig.w->ops->tree(rig.w, on_id, NULL, &rig.e), WORKER_DONE);
-    assert_string_equal(names, "a=F2212ea87-6097 b=- c=- d=- ");
-    end();
-}
-
-/* Of two roots the tighter one; nothing where it is refused or not offered, and no command for the latter. */
-static void test_quota(void **state)
-{
-    (void)state;
-    static const char *const script[] = {OPEN(" QUOTA"),
-                                         "C:GETQUOTAROOT \"INBOX\"\r",
-                                         "S:* QUOTAROOT INBOX a b c",
-                                         "S:* QUOTA a (STORAGE 10 900)",
-                                         "S:* QUOTA b (STORAGE 90 100 MESSAGE 1 2)",
-                                         "S:* QUOTA c (STORAGE 1 lots)",
-                                         "S:$ OK",
-                                         "C:GETQUOTAROOT",
-                                         "S:* QUOTA a (STORAGE 10 900)",
-                                         "S:$ NO not now",
-                                         "C:GETQUOTAROOT",
-                                         "S:* BYE no more",
-                                         NULL};
-    static const char *const without[] = {OPEN(""), BYE};
-    struct worker_quota q;
-    begin(script);
-    assert_int_equal(rig.w->ops->quota(rig.w, "INBOX", &q, &rig.e), WORKER_DONE);
-    assert_true(q.known && q.used == 92160 && q.limit == 102400);
-    assert_int_equal(rig.w->ops->quota(rig.w, "INBOX", &q, &rig.e), WORKER_DONE);
-    assert_false(q.known || q.used || q.limit);
-    assert_int_equal(rig.w->ops->quota(rig.w, "INBOX", &q, &rig.e), WORKER_BROKEN);
-    end();
-    begin(without);
-    assert_int_equal(rig.w->ops->quota(rig.w, "INBOX", &q, &rig.e), WORKER_DONE);
-    assert_false(q.known);
-    end();
-}
-
 static void test_watch(void **state)
 {
     (void)state;
@@ -794,15 +620,20 @@ static void test_watch(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_qresync),       cmocka_unit_test(test_vanished_lies),
-        cmocka_unit_test(test_condstore),     cmocka_unit_test(test_tokens),
-        cmocka_unit_test(test_short_listing), cmocka_unit_test(test_list),
+        cmocka_unit_test(test_qresync),
+        cmocka_unit_test(test_vanished_lies),
+        cmocka_unit_test(test_condstore),
+        cmocka_unit_test(test_tokens),
+        cmocka_unit_test(test_short_listing),
+        cmocka_unit_test(test_list),
         cmocka_unit_test(test_arrives_meanwhile),
-        cmocka_unit_test(test_bodies),        cmocka_unit_test(test_broken_bodies),
-        cmocka_unit_test(test_append),        cmocka_unit_test(test_unknown),
-        cmocka_unit_test(test_change),        cmocka_unit_test(test_expunge),
-        cmocka_unit_test(test_long_sets),     cmocka_unit_test(test_tree),
-        cmocka_unit_test(test_mailbox_ids),   cmocka_unit_test(test_quota),
+        cmocka_unit_test(test_bodies),
+        cmocka_unit_test(test_broken_bodies),
+        cmocka_unit_test(test_append),
+        cmocka_unit_test(test_unknown),
+        cmocka_unit_test(test_change),
+        cmocka_unit_test(test_expunge),
+        cmocka_unit_test(test_long_sets),
         cmocka_unit_test(test_watch),
     };
     if (argc > 1)
