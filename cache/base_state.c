@@ -2,6 +2,7 @@
  * replaces what it had. */
 #include "base_state.h"
 #include <errno.h>
+#include "pending.h"
 #include "private.h"
 
 static void read_row(struct statement *s, struct base_state *b)
@@ -76,20 +77,27 @@ int base_put(cache_tx *tx, const struct base_state *b)
     return statement_run(s);
 }
 
+/* What the server refused to do with a message that it has no longer, it need not be told again. */
 int base_forget(cache_tx *tx, int64_t message)
 {
     static const char sql[] = "DELETE FROM base WHERE message = ?";
     CLEANUP(statement_end) struct statement *s = statement_begin(&tx->rd, sql);
     put_int(s, message);
-    return statement_run(s);
+    int r = failure_forget(tx, message, 0);
+    return r < 0 ? r : statement_run(s);
 }
 
 int base_forget_mailbox(cache_tx *tx, int64_t mailbox)
 {
     static const char sql[] = "DELETE FROM base WHERE mailbox = ?";
+    static const char sql_refused[] =
+        "DELETE FROM failure WHERE message IN (SELECT message FROM base WHERE mailbox = ?)";
+    CLEANUP(statement_end) struct statement *refused = statement_begin(&tx->rd, sql_refused);
+    put_int(refused, mailbox);
+    int r = statement_run(refused);
     CLEANUP(statement_end) struct statement *s = statement_begin(&tx->rd, sql);
     put_int(s, mailbox);
-    return statement_run(s);
+    return r < 0 ? r : statement_run(s);
 }
 
 int base_give(cache_tx *tx, int64_t from, int64_t to)

@@ -19,6 +19,7 @@ int base_each(cache_rd *rd, int64_t mailbox, uint32_t after_uid,
               int (*each)(void *arg, const struct base_state *b), void *arg);
 uint64_t base_count(cache_rd *rd, int64_t mailbox);
 int base_put(cache_tx *tx, const struct base_state *b); /* replaces what the message or the uid had */
+/* And what the server refused to do with it. */
 int base_forget(cache_tx *tx, int64_t message);
 /* UIDVALIDITY changed, or the mailbox left the server: all of its rows. */
 int base_forget_mailbox(cache_tx *tx, int64_t mailbox);

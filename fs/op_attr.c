@@ -72,6 +72,22 @@ static int time_of_dir(cache_tx *tx, void *arg)
     return mailbox_set_mtime(tx, ino_mailbox(c->ino), ino_sub(c->ino), c->ns);
 }
 
+/* A file that is being written has its time with its content; the row reads it from there. Under a claim: the
+ * release of its last writer, which the kernel sends whenever it likes, would set the time that it had found
+ * before. */
+static int set_time_of_message(struct fs *fs, struct time_change *c, const struct timespec *t)
+{
+    struct open_file *f = files_enter(fs->files, (int64_t)c->ino);
+    if (!f)
+        return -ENOMEM;
+    int r = files_set_time(fs->files, f->id, t);
+    if (r == 0)
+        r = own_write(fs->cache, CACHE_SOON, time_of_message, c);
+    files_yield(fs->files, f);
+    files_leave(fs->files, f);
+    return r;
+}
+
 static int set_time(struct fs *fs, fuse_ino_t ino, const struct stat *attr, bool now)
 {
     struct timespec t = attr->st_mtim;
@@ -80,9 +96,7 @@ static int set_time(struct fs *fs, fuse_ino_t ino, const struct stat *attr, bool
     struct time_change c = {.ino = ino, .ns = t.tv_sec * (int64_t)1000000000 + t.tv_nsec};
     if (ino_is_dir(ino))
         return own_write(fs->cache, CACHE_SOON, time_of_dir, &c);
-    /* A file that is being written has its time with its content; the row reads it from there. */
-    int r = files_set_time(fs->files, (int64_t)ino, &t);
-    return r < 0 ? r : own_write(fs->cache, CACHE_SOON, time_of_message, &c);
+    return set_time_of_message(fs, &c, &t);
 }
 
 static int set_attr(struct fs *fs, fuse_ino_t ino, const struct stat *attr, int to_set)

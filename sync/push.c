@@ -6,10 +6,10 @@
  * name UIDs, and something that is gone is a result. So there is no UNCHANGEDSINCE that could fail, and
  * nothing to read again if it did (case 34). Rows with the same delta go in one command (case 37).
  *
- * The order keeps mail safe: moves first, then flags, then appends, then removals; and a removal waits while
- * mail that may be its successor is not on the server yet (cases 12 and 50). Moves and appends are announced
- * in `pending` first; flags and removals are announced by the row's own difference, and sending them twice
- * changes nothing.
+ * The order keeps mail safe: copies and moves first, then flags, then appends, then removals; and a removal
+ * waits while mail that may be its successor is not on the server yet (cases 12 and 50). Moves and appends
+ * are announced in `pending` first; flags and removals are announced by the row's own difference, and sending
+ * them twice changes nothing.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -390,7 +390,8 @@ static int ask_the_brake(struct push *p)
 
 static enum worker_result push_batch(struct push *p, const int64_t *id, size_t n)
 {
-    static const enum worker_verb order[] = {WORKER_MOVE,   WORKER_STORE,   WORKER_COPY,
+    /* Copies are made of messages as they were when that was planned: in their places, with their flags. */
+    static const enum worker_verb order[] = {WORKER_COPY,   WORKER_MOVE,    WORKER_STORE,
                                              WORKER_APPEND, WORKER_EXPUNGE, PUSH_TRASH};
     struct brain_message *in = arena_alloc(&p->arena, n, sizeof *in);
     struct brain_policy policy = {0};

@@ -421,6 +421,24 @@ def test_detached(mount):
     assert mount.server("gone") == ["1.r:2,S:0:1"]
 
 
+def test_time_set_while_the_kernel_releases(mount):
+    """The release comes some time after close has returned: it must not set the time that it found before."""
+    def deliver(who):
+        for number in range(200):
+            path = mount.path("INBOX", "tmp", f"r{who}.{number}")
+            with open(path, "wb") as out:
+                out.write(BODY)
+            os.utime(path, (1_500_000_000, 1_500_000_000))
+    threads = [threading.Thread(target=deliver, args=(who,)) for who in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    time.sleep(0.2)
+    tmp = mount.path("INBOX", "tmp")
+    assert {os.stat(os.path.join(tmp, name)).st_mtime for name in os.listdir(tmp)} == {1_500_000_000}
+
+
 def test_modes_and_owners(mount):
     path = known(mount, "1.s:2,S")
     os.chmod(path, 0o644)

@@ -120,6 +120,20 @@ def test_refused_move_is_told(fake, monkeypatch):
     assert [x.octets for x in server.boxes[b"INBOX"]] == [mail("a")]
 
 
+def test_refused_until_its_mailbox_is_gone(fake, monkeypatch):
+    """Nothing is left that could be moved: it is sent, at once, and not when the move was to be tried again."""
+    import fakeserver
+    server, m = fake({b"INBOX": [mail("a")], b"Other": [mail("b")]})
+    m.mount()
+    monkeypatch.setattr(fakeserver.Session, "do_uid_copy", lambda self, rest, literals: b"NO not on a Sunday")
+    os.rename(m.path("b", "Other"), m.box() / "cur" / "b:2,S")
+    eventually(lambda: "not on a Sunday" in (m.root / ".mailmount" / "errors").read_text())
+    del server.boxes[b"Other"]
+    m.sync()
+    assert sorted(x.octets for x in server.boxes[b"INBOX"]) == [mail("a"), mail("b")]
+    assert "not on a Sunday" not in (m.root / ".mailmount" / "errors").read_text()
+
+
 def test_unlink_without_uid_expunge(fake):
     """Another client's \\Deleted message survives even where the server knows only EXPUNGE."""
     server, m = fake({b"INBOX": [mail("a"), mail("b"), mail("c")]})

@@ -2,6 +2,7 @@
 import errno
 import os
 import shutil
+import time
 
 import pytest
 
@@ -60,6 +61,24 @@ def test_rename_moves_and_flags(filed):
     m.sync()
     assert where(filed) == {"INBOX": [], "Archive": ["one"]}
     assert filed.witness.flags("Archive", "one") == {"\\Seen", "\\Flagged", "\\Answered"}
+
+
+def test_original_is_flagged_after_the_copy(world):
+    """Both wait for the line: the copy is made of the original as it was."""
+    world.witness.append("INBOX", mail("one"), ["\\Seen"])
+    world.witness.create("Archive")
+    wire = world.new_proxy()
+    m = world.through(wire)
+    m.mount()
+    wire.cut()
+    os.link(m.path("one"), m.box("Archive") / "cur" / "copy:2,S")
+    m.retag("one", "FS")
+    time.sleep(1)  # neither is too fresh to be sent
+    wire.plug()
+    m.sync()
+    m.sync()
+    assert (world.witness.flags("INBOX", "one"), world.witness.flags("Archive", "one")) == ({"\\Seen", "\\Flagged"}, {"\\Seen"})
+    assert (m.letters("one"), m.letters("one", "Archive")) == ("FS", "S")
 
 
 def test_there_and_back(filed):
