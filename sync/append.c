@@ -9,7 +9,10 @@
  * are read. Only when none is ours is the message sent again.
  *
  * Moves are settled by the same look into their target: they, too, make a message there. A move that was done
- * as COPY keeps its row until the source is expunged.
+ * as COPY keeps its row until the source is expunged. But OK means less of a move or copy than of an append:
+ * a UID that is gone is ignored (RFC 3501, 6.4.8). If another client has removed the message, or filed it
+ * after an edit, then nothing of ours is in the target, and what is there may well have our Message-ID and
+ * size. So content decides, unless the source is there to have been copied.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -190,7 +193,13 @@ static bool has_look_alike(struct engine *e, const struct pending *p)
            message_each_by_message_id(cache_reader(e->cache), p->message_id, is_look_alike, (void *)p) > 0;
 }
 
-static enum worker_result verdict(struct engine *e, struct found *f, const struct pending *p,
+static bool decides_by_content(const struct pending *p)
+{
+    static const uint8_t unknown[sizeof p->hash];
+    return p->kind != PENDING_APPEND && memcmp(p->hash, unknown, sizeof unknown) != 0;
+}
+
+static enum worker_result verdict(struct engine *e, struct found *f, const struct pending *p, bool accepted,
                                   uint32_t *ret_uid, enum brain_append_verdict *ret)
 {
     struct brain_append intent = {.uidvalidity = p->uidvalidity,
@@ -199,8 +208,8 @@ static enum worker_result verdict(struct engine *e, struct found *f, const struc
                                   .message_id = p->message_id,
                                   .date_s = p->date_s,
                                   .content = content_number(p->hash),
-                                  .accepted = p->accepted,
-                                  .look_alike = has_look_alike(e, p)};
+                                  .accepted = accepted,
+                                  .look_alike = decides_by_content(p) || has_look_alike(e, p)};
     for (;;) {
         *ret = brain_append_settle(&intent, f->scan.token.uidvalidity, f->candidate, f->scan.n, ret_uid);
         if (*ret != BRAIN_APPEND_READ)
@@ -209,6 +218,35 @@ static enum worker_result verdict(struct engine *e, struct found *f, const struc
         if (r != WORKER_DONE)
             return r;
     }
+}
+
+/* A server files nothing, and says OK, when the message is gone from its old place: the next scan tells what
+ * that means. */
+static enum worker_result source_is_there(struct engine *e, const struct pending *p, bool *ret)
+{
+    struct worker_error error = {0};
+    struct worker_scan scan = {0};
+    struct mailbox source;
+
+    *ret = false;
+    if (mailbox_get(cache_reader(e->cache), p->source, &source) < 0 || !source.on_server)
+        return WORKER_DONE;
+    enum worker_result r = e->worker->ops->list(e->worker, source.remote, p->source_uid, &scan, &error);
+    for (size_t i = 0; r == WORKER_DONE && i < scan.n; i++)
+        *ret = *ret || scan.message[i].uid == p->source_uid;
+    worker_scan_finish(&scan);
+    return r == WORKER_GONE || r == WORKER_REFUSED ? WORKER_DONE : r;
+}
+
+static enum worker_result find_out(struct engine *e, struct found *f, const struct pending *p,
+                                   uint32_t *ret_uid, enum brain_append_verdict *ret)
+{
+    bool sure = p->accepted && !decides_by_content(p), copied = false;
+    enum worker_result r = verdict(e, f, p, sure, ret_uid, ret);
+    if (r != WORKER_DONE || *ret != BRAIN_APPEND_SEND || sure || !p->accepted)
+        return r;
+    r = source_is_there(e, p, &copied);
+    return r == WORKER_DONE && copied ? verdict(e, f, p, true, ret_uid, ret) : r;
 }
 
 /* The source of a move whose copy is confirmed goes; then the move is over. */
@@ -241,24 +279,6 @@ static bool still_at_source(struct engine *e, const struct pending *p)
     struct base_state base;
     return base_of_message(cache_reader(e->cache), p->message, &base) == 0 && base.mailbox == p->source &&
            base.uid == p->source_uid;
-}
-
-/* A server files nothing, and says OK, when the message is gone from its old place: the next scan tells what
- * that means. */
-static enum worker_result source_is_there(struct engine *e, const struct pending *p, bool *ret)
-{
-    struct worker_error error = {0};
-    struct worker_scan scan = {0};
-    struct mailbox source;
-
-    *ret = false;
-    if (mailbox_get(cache_reader(e->cache), p->source, &source) < 0 || !source.on_server)
-        return WORKER_DONE;
-    enum worker_result r = e->worker->ops->list(e->worker, source.remote, p->source_uid, &scan, &error);
-    for (size_t i = 0; r == WORKER_DONE && i < scan.n; i++)
-        *ret = *ret || scan.message[i].uid == p->source_uid;
-    worker_scan_finish(&scan);
-    return r == WORKER_GONE || r == WORKER_REFUSED ? WORKER_DONE : r;
 }
 
 /* What was announced did not happen, and is done again: at once, unless the server said that it had done it.
@@ -294,7 +314,7 @@ static enum worker_result settle_one(struct engine *e, struct found *f, const st
         return WORKER_DONE; /* settled by a repair of its mailbox */
     if (p->kind == PENDING_MOVE && !still_at_source(e, p))
         return finish_move(e, p);
-    enum worker_result r = verdict(e, f, p, &uid, &v);
+    enum worker_result r = find_out(e, f, p, &uid, &v);
     if (r != WORKER_DONE)
         return r;
     if (v == BRAIN_APPEND_LOST) {

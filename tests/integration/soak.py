@@ -145,8 +145,9 @@ class Actor:
         message.version += 1
         octets = make(self.rng, message.token, message.version)
         new = (box, flags, digest(octets))
+        scratch = (box, "", digest(octets))  # a file without flags, if it comes no further
         self.attempt(f"edit {message.token} in {box} to {digest(octets)}",
-                     [(message, message.copies | {new}, message.copies - {(box, flags, content)} | {new})],
+                     [(message, message.copies | {scratch}, message.copies | {new}, message.copies - {(box, flags, content)} | {new})],
                      self.edit, box, message.token, octets, flags)
 
     def remove_own(self):
@@ -271,6 +272,7 @@ class MountActor(Actor):
         self.lock = threading.Lock()
         self.kills = 0
         self.is_down = False
+        self.half_made = set()  # parts of names: a file may be left that was made and not written to
 
     def act(self, act):
         with self.lock:
@@ -313,9 +315,14 @@ class MountActor(Actor):
     def path(self, box, token):
         """Of an owned message. Its token is in its name, for names stay as clients give them."""
         for _ in range(2):
-            for name in self._list(box):
+            names = self._list(box)
+            for name in names:
                 if f".{token}_" in name:
                     return self.mailmount.box(box) / name
+        for name in names:  # a kill may have left an edit's scratch file, which is mail then
+            path = self.mailmount.box(box) / name
+            if path.name.startswith("sed") and token_of(path.read_bytes()) == token:
+                return path
         raise AssertionError(f"{token} is not in {box}: {self._list(box)}")
 
     def _list(self, box):
@@ -337,7 +344,10 @@ class MountActor(Actor):
 
     def read(self, box, name):
         try:
-            return (self.mailmount.box(box) / name).read_bytes()
+            octets = (self.mailmount.box(box) / name).read_bytes()
+            if self._is_half_made(name, octets):
+                raise Gone
+            return octets
         except FileNotFoundError:
             raise Gone from None
         except OSError as error:
@@ -346,6 +356,9 @@ class MountActor(Actor):
                 raise Gone from None
             raise
 
+    def _is_half_made(self, name, octets):
+        return not octets and any(part in name for part in self.half_made)
+
     def deliver(self, box, octets, flags):
         try:
             self.mailmount.deliver(octets, box, info=flags, how=self.rng.choice(("rename", "link", "direct")))
@@ -353,6 +366,9 @@ class MountActor(Actor):
             if box not in DOOMED:
                 raise
             raise Gone from None
+        except OSError:
+            self.half_made.add(f".{token_of(octets)}_")
+            raise
 
     def flag(self, box, token, wanted):
         self._rename(self.path(box, token), self.mailmount.box(box), wanted)
@@ -382,7 +398,11 @@ class MountActor(Actor):
 
     def _edit(self, path, octets):
         scratch = path.with_name(f"sed{self.rng.getrandbits(30):x}")
-        scratch.write_bytes(lf(octets))
+        try:
+            scratch.write_bytes(lf(octets))
+        except OSError:
+            self.half_made.add(scratch.name)
+            raise
         os.rename(scratch, path)
 
     def remove(self, box, token):
@@ -417,6 +437,10 @@ class MountActor(Actor):
         os.rename(self.mailmount.box(old), self.mailmount.box(new))
 
     def remove_box(self, name):
+        for left in self._list(name):
+            path = self.mailmount.box(name) / left
+            if self._is_half_made(left, path.read_bytes()):
+                os.unlink(path)
         for sub in ("cur", "new", "tmp"):
             (self.mailmount.box(name) / sub).rmdir()
         self.mailmount.box(name).rmdir()
@@ -441,12 +465,12 @@ class MountActor(Actor):
                 result[str(box.relative_to(self.mailmount.root))] = sorted(self._messages(box))
         return result
 
-    @staticmethod
-    def _messages(box):
+    def _messages(self, box):
         for sub in ("cur", "new"):
             for name in os.listdir(box / sub):
                 octets = (box / sub / name).read_bytes()
-                yield token_of(octets), "".join(sorted(filter(str.isupper, letters(name)))), digest(octets), is_whole(octets)
+                if not self._is_half_made(name, octets):
+                    yield token_of(octets), "".join(sorted(filter(str.isupper, letters(name)))), digest(octets), is_whole(octets)
 
 
 class ClientActor(Actor):

@@ -81,6 +81,33 @@ def test_original_is_flagged_after_the_copy(world):
     assert (m.letters("one"), m.letters("one", "Archive")) == ("FS", "S")
 
 
+def test_moved_what_was_edited_and_moved_there(any_world):
+    """The server says OK to moving what is gone, and moves nothing: what lies in the target is another text, and so is ours."""
+    w, m = any_world.witness, any_world.mailmount
+    ours = [mail("grows", "first\r\n"), mail("as-large", "first\r\n")]
+    theirs = [mail("grows", "first, and more\r\n"), mail("as-large", "later\r\n")]
+    for box in ("Work", "Archive"):
+        w.create(box)
+    for octets in ours:
+        w.append("Work", octets, ["\\Seen"], date=1_500_000_000)
+    m.mount()
+    assert m.read("Work") == {"grows": lf(ours[0]), "as-large": lf(ours[1])}
+    for octets in theirs:
+        w.append("Work", octets, ["\\Seen"], date=1_600_000_000)
+    for uid in sorted(w.uids("Work")):
+        (w.expunge if uid < 3 else lambda box, uid: w.move(box, uid, "Archive"))("Work", uid)
+    for token in ("grows", "as-large"):
+        os.rename(m.path(token, "Work"), m.box("Archive") / "cur" / f"{token}:2,S")
+    m.sync()
+
+    def texts():
+        return (sorted(lf(message.octets) for message in w.fetch("Archive").values()),
+                sorted(path.read_bytes() for path in (m.box("Archive") / "cur").iterdir()))
+    all_four = sorted(map(lf, ours + theirs))
+    equal(texts, (all_four, all_four))
+    assert m.tokens("Work") == w.tokens("Work") == []
+
+
 def test_there_and_back(filed):
     """Case 46."""
     m = filed.mailmount
