@@ -169,7 +169,7 @@ struct worker_ops {
     enum worker_result (*tree)(struct worker *w, int (*each)(void *arg, const struct worker_box *b),
                                void *arg, struct worker_error *e);
     /* Is this mailbox really missing? STATUS, and LIST where that says NO: WORKER_DONE it is there,
-     * WORKER_GONE it is not (case 75). `ret` may be NULL; its name is `mailbox`. */
+     * WORKER_GONE it is not, or is a mere level (case 75). `ret` may be NULL; its name is `mailbox`. */
     enum worker_result (*status)(struct worker *w, const char *mailbox, struct worker_box *ret,
                                  struct worker_error *e);
     enum worker_result (*scan)(struct worker *w, const char *mailbox, const struct worker_token *since,

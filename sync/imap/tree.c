@@ -229,8 +229,8 @@ static void tree_finish(struct tree *t)
     arena_finish(&t->names);
 }
 
-/* Cyrus 3.6 tells a MAILBOXID in the STATUS of a LIST from memory that it has freed: other octets each time, also line
- * ends, which no parser survives. */
+/* Cyrus 3.6 tells a MAILBOXID in the STATUS of a LIST from memory that it has freed: other octets each time,
+ * also line ends, which no parser survives. */
 static bool tells_false_ids(const struct imap *im)
 {
     return strncmp(im->about.server, "Cyrus IMAPD 3.6", strlen("Cyrus IMAPD 3.6")) == 0;
@@ -449,9 +449,10 @@ enum worker_result imap_exists(struct imap *im, const char *mailbox, struct work
     command_string(im, &c, mailbox);
     enum worker_result r = imap_run(im, &c, on_reply, &t, e);
     list_sort(&t.boxes);
-    if (r == WORKER_DONE &&
-        list_find(&t.boxes, strcasecmp(mailbox, "INBOX") == 0 ? "INBOX" : mailbox) == NULL)
-        r = WORKER_GONE;
+    const struct worker_box *b = list_find(&t.boxes, strcasecmp(mailbox, "INBOX") == 0 ? "INBOX" : mailbox);
+    if (r == WORKER_DONE && (b == NULL || (b->attributes & NOSELECT)))
+        r = WORKER_GONE; /* a mere level holds no mail: what was there is gone, as if there were no such name
+                          */
     tree_finish(&t);
     return r;
 }

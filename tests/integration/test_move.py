@@ -108,6 +108,26 @@ def test_moved_what_was_edited_and_moved_there(any_world):
     assert m.tokens("Work") == w.tokens("Work") == []
 
 
+def test_moved_to_what_is_gone_from_where_it_is_gone(servers, world_at):
+    """Another client has moved the message, and made a mere level of the mailbox that it is moved to here: there is still only one."""
+    world = world_at(servers.get("no-notify"))
+    w, m = world.witness, world.mailmount
+    for box in ("Before", "Target", "Target/Sub", "Elsewhere"):
+        w.create(box)
+    w.append("Before", mail("one"), ["\\Seen"], date=1_500_000_000)
+    m.mount()
+    m.sync()
+    w.move("Before", w.uid("Before", "one"), "Elsewhere")
+    w.delete("Target")
+    os.rename(m.path("one", "Before"), m.box("Target") / "cur" / "x:2,S")
+    time.sleep(2)  # it is told to the server before anybody looks
+    for _ in range(2):
+        m.sync()
+    there = {box: w.tokens(box) for box in w.mailboxes()}
+    here = {box: m.tokens(box) for box in there}
+    assert sum(there.values(), []) == sum(here.values(), []) == ["one"], (there, here)
+
+
 def test_there_and_back(filed):
     """Case 46."""
     m = filed.mailmount
