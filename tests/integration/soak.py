@@ -28,7 +28,7 @@ COMMON = ("INBOX", "Archive", "Projekte/Größe")  # nobody removes these
 DOOMED = ("Doomed1", "Doomed2", "Doomed2/Sub")  # made and removed by anybody; only pool messages are in them
 LETTERS = {letter: flag for flag, letter in FLAG_LETTERS.items()}
 OWN_LIMIT, BOX_LIMIT, OWN_BOX_LIMIT = 30, 25, 4
-SYNC_SECONDS, SYNC_ROUNDS = 90, 6
+SYNC_SECONDS, SYNC_ROUNDS = 90, 20  # two seconds apart: what was refused is tried again after 15
 DEAD = (errno.ENOTCONN, errno.ECONNABORTED)
 
 
@@ -378,7 +378,10 @@ class MountActor(Actor):
         wanted = letters(path.name) if wanted is None else wanted
         sub = "cur" if wanted else path.parent.name
         name = path.name.partition(":2,")[0] + (f":2,{wanted}" if sub == "cur" else "")
-        os.rename(path, directory / sub / name)
+        target = directory / sub / name
+        if target != path and target.exists():
+            raise Gone  # a text and its edit, filed apart, may have one name: nobody wants to lose either
+        os.rename(path, target)
 
     def move(self, box, token, target):
         self._rename(self.path(box, token), self.mailmount.box(target))
