@@ -21,7 +21,7 @@ uint64_t base_count(cache_rd *rd, int64_t mailbox);
 int base_put(cache_tx *tx, const struct base_state *b); /* replaces what the message or the uid had */
 /* And what the server refused to do with it. */
 int base_forget(cache_tx *tx, int64_t message);
-/* UIDVALIDITY changed, or the mailbox left the server: all of its rows. */
+/* UIDVALIDITY changed, or the mailbox left the server: the same of all of its rows. */
 int base_forget_mailbox(cache_tx *tx, int64_t mailbox);
 /* Hands the server's copy of `from` to another row, a tombstone (edits: case 12). */
 int base_give(cache_tx *tx, int64_t from, int64_t to);

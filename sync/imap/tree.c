@@ -451,8 +451,7 @@ enum worker_result imap_exists(struct imap *im, const char *mailbox, struct work
     list_sort(&t.boxes);
     const struct worker_box *b = list_find(&t.boxes, strcasecmp(mailbox, "INBOX") == 0 ? "INBOX" : mailbox);
     if (r == WORKER_DONE && (b == NULL || (b->attributes & NOSELECT)))
-        r = WORKER_GONE; /* a mere level holds no mail: what was there is gone, as if there were no such name
-                          */
+        r = WORKER_GONE; /* a mere level holds no mail */
     tree_finish(&t);
     return r;
 }
