@@ -26,13 +26,15 @@ static int deeper_first(const void *a, const void *b)
     return (x < y) - (x > y);
 }
 
-/* New mail came into a mailbox that was removed here: it stays, with that mail (case 82). */
+/* New mail came into a mailbox that was removed here: it stays, with that mail (case 82); under another name
+ * if a mailbox was given its own meanwhile. */
 static int unremove(cache_tx *tx, void *arg)
 {
     struct mailbox m;
     int r = mailbox_get(cache_tx_rd(tx), *(int64_t *)arg, &m);
     if (r < 0)
         return r;
+    boxes_free_place(cache_tx_rd(tx), &m);
     m.removed = false;
     m.dirs = MAILBOX_ALL_DIRS;
     return mailbox_put(tx, &m);

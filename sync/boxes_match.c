@@ -10,6 +10,8 @@
  *
  * A mailbox that was made here goes first, by its name: if another client gave that to a mailbox, these two
  * are one from now on (case 80), and the mail of the other one is recognised message by message (case 43).
+ * Where the name was made free here, by a rename, what the list has under it is the one that was renamed, and
+ * the new one goes last.
  */
 #include "boxes_match.h"
 #include <errno.h>
@@ -97,6 +99,15 @@ static bool is_base_name(const struct matching *m, const char *name)
     return false;
 }
 
+/* Is there one that was called so, and was given another name here since? */
+static bool was_renamed_here(const struct matching *m, const char *name)
+{
+    for (size_t i = 0; i < m->n; i++)
+        if (m->row[i].remote && !m->row[i].removed && strcmp(m->row[i].remote, name) == 0)
+            return true;
+    return false;
+}
+
 /* Did we give it this name? It is the one that it has here, or the one between (cases 84 and 86). */
 static bool is_ours(const struct matching *m, const struct box_row *row, const char *name)
 {
@@ -116,14 +127,15 @@ static bool is_ours(const struct matching *m, const struct box_row *row, const c
 
 /* Under the name that was agreed; or, if a rename was sent and its answer lost, under the new one, or under
  * the one between (cases 84 and 86). */
-static const struct worker_box *find_by_name(const struct matching *m, const struct box_row *row)
+static const struct worker_box *find_by_name(const struct matching *m, const struct box_row *row,
+                                             bool doubtful)
 {
     struct arena arena = {0};
     const struct worker_box *listed = NULL;
     char *aside;
 
     if (!row->remote)
-        return row->here ? find_free(m, row->here) : NULL;
+        return row->here && (doubtful || !was_renamed_here(m, row->here)) ? find_free(m, row->here) : NULL;
     if (boxes_find_listed(m->b, row->remote))
         return find_free(m, row->remote);
     if (!row->removed && row->here && !is_base_name(m, row->here))
@@ -140,7 +152,7 @@ static void match_names(struct matching *m, bool made_here, bool doubtful)
         const struct box_row *row = &m->row[i];
         if (m->match[i].listed || (!row->remote) != made_here)
             continue;
-        const struct worker_box *listed = find_by_name(m, row);
+        const struct worker_box *listed = find_by_name(m, row, doubtful);
         if (!listed || (is_another(row, listed) && !doubtful))
             continue;
         take(m, i, listed);
@@ -281,6 +293,7 @@ enum worker_result boxes_match(struct engine *e, const struct boxes *b, const st
         match_names(&m, false, false);
         r = match_renamed(&m);
         match_names(&m, false, true);
+        match_names(&m, true, true);
     }
     for (size_t i = 0; i < n && r == WORKER_DONE; i++) {
         const struct worker_box *listed = ret[i].listed;

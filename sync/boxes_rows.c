@@ -179,6 +179,18 @@ int boxes_put_moved(cache_tx *tx, void *arg)
     return r == 0 && was[0] ? boxes_put_renamed(tx, &rename) : r;
 }
 
+void boxes_free_place(cache_rd *rd, struct mailbox *m)
+{
+    struct mailbox other;
+    char plain[sizeof m->name];
+
+    memcpy(plain, m->name, sizeof plain);
+    for (unsigned i = 2; mailbox_find(rd, m->parent, m->name, &other) == 0 && other.id != m->id; i++) {
+        snprintf(m->name, sizeof m->name, "%.240s~%u", plain, i);
+        m->leaf[0] = 0;
+    }
+}
+
 #define REMOVE_BATCH 256
 
 struct addressed {
@@ -233,7 +245,10 @@ int boxes_remove_row(cache_tx *tx, void *arg)
     m.modseq = 0;
     if (!message_any(rd, id, false))
         m.dirs = 0;
+    bool was_removed = m.removed;
     m.removed = !m.dirs && mailbox_children(rd, id) == 0;
+    if (was_removed && !m.removed)
+        boxes_free_place(rd, &m);
     r = mailbox_put(tx, &m);
     if (r == 0 && m.removed && mailbox_forget(tx, id) < 0)
         log_debug("mailbox %lld is kept for its restorable mail", (long long)id);

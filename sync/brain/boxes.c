@@ -512,6 +512,23 @@ static bool waits_for_itself(const struct merge *m, int side, size_t i)
     return false;
 }
 
+/* Is what i waits for, in the end, a mailbox that was removed on the other side, and is not yet on this one?
+ */
+static bool waits_for_removal(const struct merge *m, int side, size_t i)
+{
+    for (size_t at = i, steps = 0; steps <= m->n; steps++) {
+        at = waits_for(m, side, at);
+        if (at == m->n)
+            return false;
+        const struct fate *fate = &m->node[at].fate;
+        if (fate->something && fate->verb == BRAIN_BOX_HOLD && fate->side != side)
+            return true;
+        if (side_to_rename(m, at) != side)
+            return false;
+    }
+    return false;
+}
+
 enum way {
     WAY_ASIDE,     /* one of a chain that leads back to itself gets a temporary name */
     WAY_TAKE_BACK, /* the winner's side is not renamed, the other one is called as before */
@@ -545,7 +562,7 @@ static int loosen(struct merge *m, size_t i, enum way way)
         return 0;
     if (way == WAY_ASIDE)
         return step_aside(m, i, side);
-    if (side != m->winner)
+    if (side != m->winner || waits_for_removal(m, side, i))
         return 0;
     if (way == WAY_YIELD) {
         x->yields = true;

@@ -3,6 +3,7 @@
 MAILMOUNT names the program under test (default: the newest of build*/main/mailmount). Everything lives in one folder below
 $TMPDIR that carries the test process' id; the next run removes what a killed one left.
 """
+import hashlib
 import itertools
 import os
 import shutil
@@ -25,6 +26,7 @@ from private_cyrus import PrivateCyrus, Unavailable  # noqa: E402
 from private_dovecot import PrivateDovecot, make_authority, make_certificate  # noqa: E402
 from proxy import Proxy  # noqa: E402
 
+LONG_ONES = ("test_crash_points.py", "test_cuts.py", "test_memory.py", "test_cyrus.py", "test_soak.py")
 TEST_SECONDS = 150  # a test that takes longer hangs: its daemons are killed, which ends every file operation it waits for
 NUMBERS = itertools.count(1)
 
@@ -236,6 +238,16 @@ def mounted(world):
     """An empty account, mounted and in sync."""
     world.mailmount.mount()
     return world
+
+
+def pytest_collection_modifyitems(config, items):
+    """For several workers: those tests first that take a minute, then the rest in an order in which those that wait and those
+    that compute lie beside each other. The same one for all workers."""
+    def turn(item):
+        name = item.nodeid.split("/")[-1]
+        return not name.startswith(LONG_ONES), hashlib.sha256(name.encode()).digest()
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        items.sort(key=turn)
 
 
 def pytest_configure(config):

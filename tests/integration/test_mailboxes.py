@@ -1,6 +1,7 @@
 """Mailboxes are directories: made, renamed and removed from either side."""
 import errno
 import os
+import shutil
 
 import pytest
 
@@ -201,6 +202,44 @@ def test_rename_into_another(world):
     m.sync()
     assert world.witness.tokens("B/A") == ["x"]
     assert "A" not in world.witness.mailboxes()
+
+
+@pytest.mark.parametrize("line", ["up", "down"])
+def test_renamed_away_and_made_again(world, line):
+    """As at the end of a year."""
+    world.witness.create("Archive")
+    world.witness.append("Archive", mail("old"), ["\\Seen"])
+    wire = world.new_proxy()
+    m = world.through(wire)
+    m.mount()
+    if line == "down":
+        wire.cut()
+    os.rename(m.box("Archive"), m.box("Archive-2024"))
+    for sub in ("cur", "new", "tmp"):
+        os.makedirs(m.box("Archive") / sub)
+    m.deliver(mail("new"), "Archive")
+    wire.plug()
+    m.sync()
+    assert world.witness.tokens("Archive-2024") == ["old"] == m.tokens("Archive-2024")
+    assert world.witness.tokens("Archive") == ["new"] == m.tokens("Archive")
+
+
+@pytest.mark.parametrize("line", ["up", "down"])
+def test_removed_and_another_one_renamed_to_it(world, line):
+    for name in ("Old", "New"):
+        world.witness.create(name)
+        world.witness.append(name, mail("in-" + name), ["\\Seen"])
+    wire = world.new_proxy()
+    m = world.through(wire)
+    m.mount()
+    if line == "down":
+        wire.cut()
+    shutil.rmtree(m.box("Old"))
+    os.rename(m.box("New"), m.box("Old"))
+    wire.plug()
+    m.sync()
+    assert world.witness.tokens("Old") == ["in-New"] == m.tokens("Old")
+    assert "New" not in world.witness.mailboxes()
 
 
 def test_renamed_apart(world):

@@ -110,8 +110,8 @@ def held(m):
 def test_brake_here(world):
     """Case 75: a mailbox of 20 or more is emptied."""
     m = fill(world, 30, needs="brake")
-    for token in m.tokens():
-        os.unlink(m.path(token))
+    for path in [m.path(token) for token in m.tokens()]:  # without a pause between them
+        os.unlink(path)
     m.run("sync", "--wait=5")
     stays(lambda: len(world.witness.tokens("INBOX")) == 30, 2)
     assert held(m)
@@ -119,8 +119,8 @@ def test_brake_here(world):
 
 def test_brake_here_approved(world):
     m = fill(world, 30, needs="brake")
-    for token in m.tokens():
-        os.unlink(m.path(token))
+    for path in [m.path(token) for token in m.tokens()]:  # without a pause between them
+        os.unlink(path)
     m.run("sync", "--wait=5")
     assert held(m)
     result = m.run("held", "approve", "all")
@@ -132,8 +132,8 @@ def test_brake_here_approved(world):
 
 def test_brake_here_reverted(world):
     m = fill(world, 30, needs="brake")
-    for token in m.tokens():
-        os.unlink(m.path(token))
+    for path in [m.path(token) for token in m.tokens()]:  # without a pause between them
+        os.unlink(path)
     m.run("sync", "--wait=5")
     assert held(m)
     result = m.run("held", "revert", "all")
@@ -160,8 +160,8 @@ def test_brake_there(world):
 
 def test_brake_off(world):
     m = fill(world, 30, needs="brake", brake="off")
-    for token in m.tokens():
-        os.unlink(m.path(token))
+    for path in [m.path(token) for token in m.tokens()]:  # without a pause between them
+        os.unlink(path)
     m.sync()
     assert world.witness.tokens("INBOX") == []
 
@@ -170,7 +170,7 @@ def test_brake_does_not_mind_moves(world):
     """Mail that was recognised elsewhere does not count."""
     world.witness.create("Archive")
     m = fill(world, 30)
-    for token in m.tokens():
+    for path in [m.path(token) for token in m.tokens()]:  # without a pause between them
         os.rename(m.path(token), m.box("Archive") / "cur" / f"{token}:2,S")
     m.sync()
     assert world.witness.tokens("INBOX") == []

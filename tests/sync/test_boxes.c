@@ -248,6 +248,95 @@ static void removed_and_made_again_here(void **state)
     assert_int_equal(rig_copies(r, NULL, mail_wire(1)), 0);
 }
 
+/* The same by a rename: the name is free once the old one is deleted. */
+static void removed_and_another_renamed_to_it(void **state)
+{
+    struct rig *r = *state;
+    fill(r, "Lists", 1);
+    fill(r, "Other", 2);
+    rig_stop(r);
+    rig_open(r);
+    file_remove_box(r, "Lists");
+    file_rename_box(r, "Other", "Lists");
+    rig_start(r);
+    rig_agree(r);
+    rig_assert_once(r, "Lists", mail_wire(2));
+    assert_false(file_has_box(r, "Other"));
+    assert_int_equal(rig_copies(r, NULL, mail_wire(1)), 0);
+}
+
+/* As people do at the end of a year. */
+static void renamed_away_and_made_again_here(void **state)
+{
+    struct rig *r = *state;
+    fill(r, "Lists", 1);
+    rig_stop(r);
+    rig_open(r);
+    file_rename_box(r, "Lists", "Old");
+    file_make_box(r, "Lists");
+    file_deliver(r, "Lists", SUB_CUR, mail_file(2), 0, 0);
+    model_append(r->model, "Lists", mail_wire(3), 0, 1600000002);
+    rig_start(r);
+    rig_agree(r);
+    rig_assert_once(r, "Lists", mail_wire(2));
+    rig_assert_once(r, "Old", mail_wire(1));
+    rig_assert_once(r, "Old", mail_wire(3));
+}
+
+/* Mail came into the mailbox that was removed here (case 82), and its name has been given to another one: both
+ * stay. */
+static void name_given_away(struct rig *r, bool made_here)
+{
+    fill(r, "Lists", 1);
+    if (!made_here)
+        fill(r, "Other", 2);
+    rig_stop(r);
+    rig_open(r);
+    file_remove_box(r, "Lists");
+    if (made_here) {
+        file_make_box(r, "Other");
+        file_deliver(r, "Other", SUB_CUR, mail_file(2), 0, 0);
+    }
+    file_rename_box(r, "Other", "Lists");
+    model_append(r->model, "Lists", mail_wire(3), 0, 1600000002);
+    rig_start(r);
+    rig_agree(r);
+    rig_assert_once(r, "Lists", mail_wire(2));
+    rig_assert_once(r, "Lists~2", mail_wire(3));
+    assert_false(file_has_box(r, "Other"));
+    assert_int_equal(rig_copies(r, NULL, mail_wire(1)), 0);
+}
+
+static void removed_and_its_name_given_to_a_new_one(void **state)
+{
+    name_given_away(*state, true);
+}
+
+static void removed_and_its_name_given_to_another_one(void **state)
+{
+    name_given_away(*state, false);
+}
+
+/* The same, and the mail came to one below it: nothing is lost, whatever they are called then. */
+static void tree_removed_and_its_name_given_away(void **state)
+{
+    struct rig *r = *state;
+    fill(r, "Lists", 1);
+    fill(r, "Lists/Sub", 2);
+    fill(r, "Other", 3);
+    rig_stop(r);
+    rig_open(r);
+    file_remove_box(r, "Lists/Sub");
+    file_remove_box(r, "Lists");
+    file_rename_box(r, "Other", "Lists");
+    model_append(r->model, "Lists/Sub", mail_wire(4), 0, 1600000002);
+    rig_start(r);
+    rig_agree(r);
+    rig_assert_once(r, NULL, mail_wire(3));
+    rig_assert_once(r, NULL, mail_wire(4));
+    assert_int_equal(rig_copies(r, NULL, mail_wire(1)) + rig_copies(r, NULL, mail_wire(2)), 0);
+}
+
 static void renamed_there(void **state)
 {
     struct rig *r = *state;
@@ -322,6 +411,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(removed_here_with_new_mail_there, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(removed_on_both_sides, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(removed_and_made_again_here, rig_setup, rig_teardown),
+        cmocka_unit_test_setup_teardown(removed_and_another_renamed_to_it, rig_setup, rig_teardown),
+        cmocka_unit_test_setup_teardown(renamed_away_and_made_again_here, rig_setup, rig_teardown),
+        cmocka_unit_test_setup_teardown(removed_and_its_name_given_to_a_new_one, rig_setup, rig_teardown),
+        cmocka_unit_test_setup_teardown(removed_and_its_name_given_to_another_one, rig_setup, rig_teardown),
+        cmocka_unit_test_setup_teardown(tree_removed_and_its_name_given_away, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(renamed_there, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(renamed_differently_on_both_sides, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(creation_refused, rig_setup, rig_teardown),
