@@ -19,7 +19,8 @@
  * What does not move then waits for itself (case 86). Where a chain of renames on one side leads back to its
  * beginning, as when two names are exchanged or a mailbox went into itself, one of them steps aside under a
  * temporary name, which the merge knows again if it is interrupted just then. Where the two sides gave names
- * that exclude each other, the winner's hold, and the other side's rename is taken back.
+ * that exclude each other, the winner's hold, and the other side's rename is taken back. What the winner does
+ * not have, and has a name that is needed for that, gets a suffix (89).
  * 2. Creations, each level before those below it.
  * 3. Deletions, from the bottom up.
  *
@@ -311,6 +312,16 @@ static bool is_free(const struct merge *m, int side, const char *name, const str
     return !found || found == self;
 }
 
+/* Another box was agreed on under this name, which it has lost on a side, and that is still to be dealt with:
+ * two with one base name could not be told apart. */
+static size_t find_base(const struct merge *m, const struct node *self, const char *name)
+{
+    for (size_t i = 0; i < m->n; i++)
+        if (&m->node[i] != self && same_name(m->node[i].base, name))
+            return i;
+    return m->n;
+}
+
 /* Makes one level above a name stand on `side`: `name` up to `length`, as the other side calls it. */
 static bool stand_level(struct merge *m, int side, const char *name, size_t length)
 {
@@ -325,7 +336,7 @@ static bool stand_level(struct merge *m, int side, const char *name, size_t leng
         return false;
     if (!is_pending_creation(level, side))
         return true;
-    if (here && here != level)
+    if ((here && here != level) || find_base(m, level, level->now[!side]) < m->n)
         return false;
     emit_creation(m, level);
     return true;
@@ -385,7 +396,7 @@ static int play_rename(struct merge *m, int side, const char *from, const char *
 {
     for (size_t i = 0; i < m->n; i++) {
         struct node *x = &m->node[i];
-        if (move_name(m, &x->now[side], from, to) < 0 || move_name(m, &x->base, base, to) < 0)
+        if (move_name(m, &x->now[side], from, to) < 0 || (base && move_name(m, &x->base, base, to) < 0))
             return -ENOMEM;
     }
     fill_directory(m, side);
@@ -409,16 +420,6 @@ static size_t find_collision(const struct merge *m, int side, const char *from, 
                 return i;
         }
     }
-    return m->n;
-}
-
-/* Another box was agreed on under this name, which it has lost on a side, and that is still to be dealt with:
- * two with one base name could not be told apart. */
-static size_t find_base(const struct merge *m, const struct node *self, const char *name)
-{
-    for (size_t i = 0; i < m->n; i++)
-        if (&m->node[i] != self && same_name(m->node[i].base, name))
-            return i;
     return m->n;
 }
 
@@ -478,8 +479,8 @@ static int plan_ready_renames(struct merge *m)
 /* ---- renames that wait for each other (case 86) ---- */
 
 /* What keeps this rename from being ready and will have another name on `side`: it has the new name, or is a
- * level above it, under another name yet, or was agreed on under it, or has a name that comes along. n:
- * nothing of that kind. */
+ * level above it, under another name yet, or has the name of such a level, or was agreed on under it, or has
+ * a name that comes along. n: nothing of that kind. */
 static size_t waits_for(const struct merge *m, int side, size_t i)
 {
     const char *to = m->node[i].now[!side];
@@ -491,8 +492,11 @@ static size_t waits_for(const struct merge *m, int side, size_t i)
         return i;
     for (const char *end = to; m->delimiter && (end = strchr(end, m->delimiter)); end++) {
         const struct node *level = find(m, !side, to, (size_t)(end - to));
+        const struct node *here = find(m, side, to, (size_t)(end - to));
         if (level && level->now[side] && compare_part(to, (size_t)(end - to), level->now[side]) != 0)
             return (size_t)(level - m->node);
+        if (level && here && here != level)
+            return (size_t)(here - m->node);
     }
     size_t agreed = find_base(m, &m->node[i], to);
     return agreed < m->n ? agreed : find_collision(m, side, m->node[i].now[side], to);
@@ -532,6 +536,7 @@ static bool waits_for_removal(const struct merge *m, int side, size_t i)
 enum way {
     WAY_ASIDE,     /* one of a chain that leads back to itself gets a temporary name */
     WAY_TAKE_BACK, /* the winner's side is not renamed, the other one is called as before */
+    WAY_SUFFIX,    /* what is not on the winner's side gets another name than one that is needed */
     WAY_YIELD,     /* so it will be, once others have moved */
     WAYS,
 };
@@ -552,6 +557,41 @@ static int step_aside(struct merge *m, size_t i, int side)
     return r < 0 ? r : 1;
 }
 
+/* "name~2", or the first one after it that nobody has. */
+static int name_with_suffix(const struct merge *m, const char *name, char **ret)
+{
+    size_t length = strlen(name);
+
+    *ret = arena_alloc(m->arena, length + 3, 1);
+    if (!*ret)
+        return -ENOMEM;
+    memcpy(*ret, name, length);
+    memcpy(*ret + length, "~2", 3);
+    while (!is_free(m, 0, *ret, NULL) || !is_free(m, 1, *ret, NULL) || find_base(m, NULL, *ret) < m->n)
+        if (++(*ret)[length + 1] == '9')
+            return 0;
+    return 1;
+}
+
+/* The name that i is to be called by on `side`, or called by again, is that of a mailbox which the other side
+ * does not have (case 89). */
+static int give_suffix(struct merge *m, size_t i, int side)
+{
+    const char *name = m->node[i].now[!side];
+    struct node *owner = find(m, side, name, strlen(name));
+    char *other;
+
+    if (!owner || owner == &m->node[i] || !is_pending_creation(owner, !side) || owner->now[!side] ||
+        owner->renamed)
+        return 0;
+    int r = name_with_suffix(m, name, &other);
+    if (r <= 0)
+        return r;
+    owner->renamed = true;
+    r = emit_rename(m, (size_t)(owner - m->node), side, other, 89);
+    return r < 0 ? r : 1;
+}
+
 /* One step for a rename that is stuck: 1 when one was found. */
 static int loosen(struct merge *m, size_t i, enum way way)
 {
@@ -562,6 +602,8 @@ static int loosen(struct merge *m, size_t i, enum way way)
         return 0;
     if (way == WAY_ASIDE)
         return step_aside(m, i, side);
+    if (way == WAY_SUFFIX)
+        return waits_for_removal(m, side, i) ? 0 : give_suffix(m, i, !m->winner);
     if (side != m->winner || waits_for_removal(m, side, i))
         return 0;
     if (way == WAY_YIELD) {
@@ -616,7 +658,7 @@ static void plan_creations(struct merge *m)
         if (!is_pending_creation(x, side))
             continue;
         const char *name = creation_name(x);
-        if (stand_levels_above(m, side, name) && is_free(m, side, name, x))
+        if (stand_levels_above(m, side, name) && is_free(m, side, name, x) && find_base(m, x, name) == m->n)
             emit_creation(m, x);
     }
 }

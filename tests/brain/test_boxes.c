@@ -154,6 +154,51 @@ static void case_86_renamed_to_different_names(void **state)
           {BRAIN_BOX_RENAME, 0, 85, "c", "b"});
 }
 
+/* What is not on the winner's side gets another name where its own is needed. */
+static void case_89_a_suffix(void **state)
+{
+    const struct box made_there_too[] = {BOX("c", "b", "c"), BOX(NULL, "c", NULL), BOX(NULL, NULL, "b")};
+    const struct box unsent[] = {BOX("b", "b", NULL, .unsynced_left = true), BOX("a", "a", "b")};
+    const struct box second[] = {BOX("b", "b", NULL, .unsynced_left = true), BOX("a", "a", "b"),
+                                 BOX("b~2", "b~2", "b~2"), BOX(NULL, NULL, "b~3"), BOX("b~4", NULL, NULL)};
+    const struct box gone[] = {BOX("b", "b", NULL), BOX("a", "a", "b")};
+    (void)state;
+    CHECK("89, and the rename is taken back", made_there_too, {BRAIN_BOX_RENAME, L, 89, "c~2", "c"},
+          {BRAIN_BOX_RENAME, L, 86, "c", "b"}, {BRAIN_BOX_CREATE, R, 80, "c~2", NULL},
+          {BRAIN_BOX_CREATE, L, 80, "b", NULL});
+    CHECK("89, its name was given away there", unsent, {BRAIN_BOX_RENAME, L, 89, "b~2", "b"},
+          {BRAIN_BOX_RENAME, L, 85, "b", "a"}, {BRAIN_BOX_CREATE, R, 83, "b~2", NULL});
+    CHECK("89, the next that is free", second, {BRAIN_BOX_RENAME, L, 89, "b~5", "b"},
+          {BRAIN_BOX_RENAME, L, 85, "b", "a"}, {BRAIN_BOX_CREATE, R, 83, "b~5", NULL},
+          {BRAIN_BOX_CREATE, L, 80, "b~3", NULL}, {BRAIN_BOX_FORGET, 0, 81, NULL, NULL});
+    CHECK("89, not for what is to go", gone, {BRAIN_BOX_DELETE, L, 81, NULL, "b"});
+}
+
+/* Two with one base name could not be told apart. */
+static void a_creation_waits_for_a_base(void **state)
+{
+    const struct box made_again[] = {BOX("a", "b", NULL), BOX(NULL, "a", NULL)};
+    const struct box level[] = {BOX("a", "b", NULL), BOX(NULL, "a", NULL), BOX("c", "a/c", "c")};
+    (void)state;
+    CHECK("a name that is still agreed on", made_again, {BRAIN_BOX_DELETE, L, 81, NULL, "b"});
+    CHECK("of a level above a name", level, {BRAIN_BOX_DELETE, L, 81, NULL, "b"});
+}
+
+/* The name is free as soon as the removal is through: the rename is not taken back. */
+static void a_rename_waits_for_a_removal(void **state)
+{
+    const struct box removed[] = {BOX("a", NULL, "a", .held = true), BOX("b", "a", "b")};
+    const struct box chain[] = {BOX("a", NULL, "a", .held = true), BOX("b", "a", "b"), BOX("c", "b", "c")};
+    const struct box other_side[] = {BOX("a", "a", NULL, .held = true), BOX("b", "b", "a")};
+    const struct box below[] = {BOX("a", NULL, "a", .held = true), BOX("b", "a/b", "b"),
+                                BOX(NULL, "a", NULL)};
+    (void)state;
+    CHECK("of that name", removed, {BRAIN_BOX_HOLD, L, 75, NULL, NULL});
+    CHECK("in the end", chain, {BRAIN_BOX_HOLD, L, 75, NULL, NULL});
+    CHECK("on the other side", other_side, {BRAIN_BOX_HOLD, R, 75, NULL, NULL});
+    CHECK("of a level above it", below, {BRAIN_BOX_HOLD, L, 75, NULL, NULL});
+}
+
 static void case_86_through_a_temporary_name(void **state)
 {
     const struct box exchanged[] = {BOX("p/a", "p/b", "p/a", .key = 7), BOX("p/b", "p/a", "p/b", .key = 8),
@@ -276,6 +321,9 @@ int main(void)
         cmocka_unit_test(case_84_one_rename_takes_the_children),
         cmocka_unit_test(case_85_recognised_by_the_caller),
         cmocka_unit_test(case_86_renamed_to_different_names),
+        cmocka_unit_test(case_89_a_suffix),
+        cmocka_unit_test(a_creation_waits_for_a_base),
+        cmocka_unit_test(a_rename_waits_for_a_removal),
         cmocka_unit_test(case_86_through_a_temporary_name),
         cmocka_unit_test(levels_are_not_renamed),
         cmocka_unit_test(temporary_names_that_are_taken),

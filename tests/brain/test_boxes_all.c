@@ -193,7 +193,7 @@ static void carry_out_rename(struct world *w, const struct brain_box_op *op)
 {
     char from[NAME_MAX_OCTETS], base[NAME_MAX_OCTETS];
 
-    if (!strstr(op->name, "mailmount-moving-")) /* which stays where it is */
+    if (!strstr(op->name, "mailmount-moving-") && op->number != 89) /* which stay where they are */
         check_levels_above(w, op);
     assert_string_equal(w->box[op->box].side[op->side], op->from);
     assert_false(taken(w, op->side, op->name));
@@ -293,42 +293,12 @@ static void check_copy(const struct world *before, const struct world *after, in
             fail_world("not a copy of the side that changed", before, after);
 }
 
-/* The winner renamed a mailbox to what the other side calls a new one: to the caller these two are one. */
-static bool is_stuck(const struct world *w)
-{
-    for (size_t i = 0; i < w->n; i++)
-        for (size_t k = 0; k < w->n; k++)
-            if (!w->box[i].base[0] && w->box[i].side[0][0] && w->box[k].base[0] &&
-                strcmp(w->box[i].side[0], w->box[k].side[1]) == 0)
-                return true;
-    return false;
-}
-
-/* Then it is nothing else that is left, and nothing was lost. */
-static void check_stuck(const struct world *before, const struct world *after)
-{
-    for (size_t i = 0; i < after->n; i++) {
-        const struct box *b = &before->box[i], *a = &after->box[i];
-        bool deleted = b->base[0] && (!b->side[0][0] || !b->side[1][0]);
-        bool somewhere = a->side[0][0] || a->side[1][0];
-        if (!deleted && (b->side[0][0] || b->side[1][0]) && !somewhere)
-            fail_world("something was lost", before, after);
-    }
-}
-
-static void check_world(const struct world *before, int only, size_t *undecided)
+static void check_world(const struct world *before, int only)
 {
     struct world whole = *before;
     size_t planned = 0;
     int rounds = settle(&whole, SIZE_MAX, &planned);
 
-    if (!is_settled(&whole) && only < 0) {
-        if (!is_stuck(before))
-            fail_world("stuck", before, &whole);
-        check_stuck(before, &whole);
-        ++*undecided;
-        return;
-    }
     if (!is_settled(&whole))
         fail_world("not settled", before, &whole);
     if (rounds > 2 && only >= 0)
@@ -386,20 +356,20 @@ static struct step step_number(size_t number)
 #define STEPS (1 + COUNT(targets) + 4 + 4 * COUNT(targets) + PAIRS)
 
 static void check_steps(const struct world *forest, int side, size_t first, int other, size_t second,
-                        size_t *checked, size_t *undecided)
+                        size_t *checked)
 {
     struct world w = *forest;
 
     if (!take_step(&w, side, step_number(first)) || !take_step(&w, other, step_number(second)))
         return;
     pair_created(&w);
-    check_world(&w, side == other ? side : second == 0 ? side : first == 0 ? other : -1, undecided);
+    check_world(&w, side == other ? side : second == 0 ? side : first == 0 ? other : -1);
     ++*checked;
 }
 
-static void all_forests(int sides, size_t at_least, size_t at_most_undecided)
+static void all_forests(int sides, size_t at_least)
 {
-    size_t checked = 0, undecided = 0;
+    size_t checked = 0;
 
     for (unsigned members = 0; members < 1u << COUNT(universe); members++) {
         struct world forest;
@@ -408,24 +378,22 @@ static void all_forests(int sides, size_t at_least, size_t at_most_undecided)
         for (size_t first = 0; first < STEPS; first++)
             for (size_t second = 0; second < STEPS; second++)
                 for (int side = 0; side < 2; side++)
-                    check_steps(&forest, side, first, sides == 1 ? side : !side, second, &checked,
-                                &undecided);
+                    check_steps(&forest, side, first, sides == 1 ? side : !side, second, &checked);
     }
-    print_message("%zu worlds, %zu left to the caller\n", checked, undecided);
+    print_message("%zu worlds\n", checked);
     assert_true(checked >= at_least);
-    assert_true(undecided <= at_most_undecided);
 }
 
 static void one_side_changed(void **state)
 {
     (void)state;
-    all_forests(1, 37000, 0);
+    all_forests(1, 37000);
 }
 
 static void both_sides_changed(void **state)
 {
     (void)state;
-    all_forests(2, 38000, 1100);
+    all_forests(2, 38000);
     assert_true(merges > 100000);
 }
 

@@ -90,3 +90,14 @@ struct cache_box *cache_new_box(struct world *w, const char *name)
     snprintf(c->name, sizeof c->name, "%s", name);
     return c;
 }
+
+void cache_show_again(struct world *w, struct cache_box *c)
+{
+    char plain[NAME];
+
+    memcpy(plain, c->name, sizeof plain);
+    for (unsigned n = 2; cache_find_box(w, c->name); n++)
+        snprintf(c->name, sizeof c->name, "%.40s~%u", plain, n);
+    c->present = true;
+    cache_commit(w, SOON);
+}

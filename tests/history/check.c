@@ -83,21 +83,6 @@ static void check_boxes(struct world *w)
             world_wrong(w, "mailbox %s is on the server only", w->server.box[i].name);
 }
 
-/*
- * Names that exclude each other, and that the merge leaves so: what a mailbox is called here is what the
- * server calls another one, or the name that it has there is another one's here.
- */
-static bool names_are_tangled(struct world *w)
-{
-    for (size_t i = 0; i < BOXES; i++)
-        for (size_t k = 0; k < BOXES; k++) {
-            const struct cache_box *a = &w->cache.box[i], *b = &w->cache.box[k];
-            if (i != k && a->id && b->id && a->present && b->has_base && strcmp(a->name, b->remote) == 0)
-                return true;
-        }
-    return false;
-}
-
 static void check_equal(struct world *w)
 {
     check_boxes(w);
@@ -243,13 +228,9 @@ void check_quiet(struct world *w)
         w->cache.row[i].unsettled = 0;
     while (!w->wrong[0] && round_run(w))
         if (++rounds > QUIET_ROUNDS) {
-            if (!names_are_tangled(w))
-                world_wrong(w, "it does not come to rest");
+            world_wrong(w, "it does not come to rest");
             break;
         }
-    w->tangled = w->tangled || names_are_tangled(w);
-    if (w->tangled)
-        return;
     if (!w->wrong[0])
         check_equal(w);
     count_all(w, count);

@@ -175,6 +175,30 @@ static void fill(struct merge *m, size_t i)
         b->side[SERVER] = (struct brain_box_state){true, c->remote, true};
 }
 
+/* Another one has its place, until the removal is through (as in sync/boxes.c). */
+static bool waits_for_place(const struct world *w, const struct cache_box *c)
+{
+    for (size_t i = 0; i < BOXES && !c->has_base; i++) {
+        const struct cache_box *other = &w->cache.box[i];
+        if (other->id && other->has_base && !other->present && strcmp(other->remote, c->name) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* News came to a mailbox that was removed here, and its name was given away here: it stays, under the last
+ * name that it had here, or with a suffix. */
+static void unremove(struct merge *m, size_t i)
+{
+    struct world *w = m->round->w;
+    struct cache_box *c = cache_box(w, m->box[i]);
+
+    if (!c || c->present || m->there[i] < 0 || !has_news(w, c->id, (size_t)m->there[i]) ||
+        !cache_find_box(w, m->listed[m->there[i]].name))
+        return;
+    cache_show_again(w, c);
+}
+
 static void collect(struct merge *m)
 {
     struct world *w = m->round->w;
@@ -185,9 +209,11 @@ static void collect(struct merge *m)
             w->hidden % BOXES)
             m->listed[w->hidden % BOXES].there = false;
     for (size_t i = 0; i < BOXES; i++)
-        if (w->cache.box[i].id)
+        if (w->cache.box[i].id && !waits_for_place(w, &w->cache.box[i]))
             add_key(m, w->cache.box[i].id);
     match(m);
+    for (size_t i = 0; i < m->n; i++)
+        unremove(m, i);
     for (int i = 0; i < BOXES; i++)
         if (m->listed[i].there && !m->taken[i]) {
             add_key(m, 0);
@@ -271,7 +297,7 @@ static bool rename_box(struct merge *m, const struct brain_box_op *op)
         struct cache_box *other = &w->cache.box[i];
         if (other->id && other->present && op->side == CACHE)
             name_move(other->name, op->from, op->name);
-        if (other->id && other->has_base)
+        if (other->id && other->has_base && c->has_base)
             name_move(other->base_name, base, op->name);
         if (other->id && other->has_base && op->side == SERVER)
             name_move(other->remote, op->from, op->name);

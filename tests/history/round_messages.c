@@ -218,10 +218,8 @@ static void copy_here(struct merge *m, const struct brain_op *op)
     struct row *r = cache_row(w, m->row[op->message]);
     struct cache_box *c = cache_box(w, op->mailbox);
 
-    if (c && !c->present && op->create_mailbox && !cache_find_box(w, c->base_name)) {
-        c->present = true;
-        memcpy(c->name, c->base_name, sizeof c->name);
-    }
+    if (c && !c->present && op->create_mailbox)
+        cache_show_again(w, c);
     if (!c || !c->present)
         return; /* not in this round */
     if (!r)

@@ -165,9 +165,8 @@ struct world {
     struct cache cache, disk; /* disk: what a power failure leaves */
     struct text text[TEXTS];
     unsigned texts;
-    bool doubt;   /* since both sides last agreed, a base was lost or a mailbox numbered anew */
-    bool lost;    /* a base was lost */
-    bool tangled; /* the mailboxes' names exclude each other (see check.c): the rest is not judged */
+    bool doubt; /* since both sides last agreed, a base was lost or a mailbox numbered anew */
+    bool lost;  /* a base was lost */
 
     /* the next round's trouble */
     unsigned cut_at;
@@ -223,6 +222,9 @@ void cache_free_row(struct world *w, struct row *r);
 struct cache_box *cache_box(struct world *w, int64_t id);
 struct cache_box *cache_find_box(struct world *w, const char *name);
 struct cache_box *cache_new_box(struct world *w, const char *name);
+/* A mailbox that was removed here comes back, under the last name that it had, or with a suffix (as
+ * boxes_free_place in sync/boxes_rows.c). */
+void cache_show_again(struct world *w, struct cache_box *c);
 
 /* ---- people.c: what they do. Arguments are any numbers; what makes no sense does nothing. ---- */
 void there_append(struct world *w, unsigned box, unsigned flags, unsigned unused);
