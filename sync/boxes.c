@@ -155,12 +155,14 @@ struct unsynced {
     bool any;
 };
 
+/* Also what is to be kept, though the server has removed it with its mailbox (case 11). */
 static int note_unsynced(void *arg, const struct message *m)
 {
     struct unsynced *u = arg;
     struct base_state base;
-    bool unknown = base_of_message(u->rd, m->id, &base) < 0 || base.mailbox != m->mailbox;
-    u->any = m->state != MESSAGE_GONE && unknown && !brake_holds(u->rd, m->id);
+    bool known = base_of_message(u->rd, m->id, &base) == 0 && base.mailbox == m->mailbox;
+    bool kept = known && m->state == MESSAGE_PRESENT && brain_wish_to_keep(base.flags, m->flags);
+    u->any = m->state != MESSAGE_GONE && (!known || kept) && !brake_holds(u->rd, m->id);
     return u->any;
 }
 
@@ -322,7 +324,7 @@ static enum worker_result confirm_one(struct merge *m, size_t i)
         box->side[THERE] = box->base;
         return WORKER_DONE;
     }
-    int may_go = box->side[HERE].present && !box->unsynced[HERE] ? brake_mailbox_may_go(m->e, box->key) : 1;
+    int may_go = box->side[HERE].present ? brake_mailbox_may_go(m->e, box->key) : 1;
     m->confirmed[i] = may_go > 0;
     return may_go < 0 ? WORKER_LOCAL : WORKER_DONE;
 }
@@ -347,6 +349,14 @@ static enum worker_result confirm_missing(struct merge *m)
 }
 
 /* ---- carrying out ---- */
+
+/* The plan counts on what comes before in it, and that may have been refused: two rows of one name on the
+ * server could not be told apart. */
+static bool is_another_ones(struct merge *m, const struct brain_box *box, const char *name)
+{
+    struct mailbox other;
+    return mailbox_find_remote(cache_reader(m->e->cache), name, &other) == 0 && other.id != box->key;
+}
 
 static enum worker_result create_there(struct merge *m, const struct brain_box *box, const char *name)
 {
@@ -479,6 +489,8 @@ static enum worker_result carry_out(struct merge *m, const struct brain_box_op *
     }
     if (op->side == HERE || op->verb == BRAIN_BOX_FORGET)
         return carry_out_here(m, op);
+    if (op->verb != BRAIN_BOX_DELETE && op->verb != BRAIN_BOX_HOLD && is_another_ones(m, box, op->name))
+        return WORKER_DONE;
     if (op->verb == BRAIN_BOX_CREATE) {
         enum worker_result r = create_there(m, box, op->name);
         if (r == WORKER_DONE)

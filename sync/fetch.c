@@ -235,8 +235,8 @@ static int is_another(void *arg, const struct message *m)
     return m->id != *(const int64_t *)arg;
 }
 
-/* The body of another message, by its Message-ID (case 18). One that no other message has may be ours, read by the
- * server in another way. */
+/* The body of another message, by its Message-ID (case 18). One that no other message has may be ours, read
+ * by the server in another way. */
 static bool is_anothers(struct fetch *f, const struct wanted *row)
 {
     int64_t id = row->info.message_id, own = row->id;

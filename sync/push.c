@@ -129,7 +129,7 @@ static void note_removals(struct push *p, const int64_t *id, size_t n)
 static bool burst_is_over(struct push *p, const struct item *it)
 {
     int64_t now_ms = clock_now_ns() / 1000000;
-    const struct burst *b = p->burst, *end = b + p->n_burst;
+    const struct burst *b = p->burst, *end = b ? b + p->n_burst : NULL;
     uint64_t there = base_count(p->rd, it->base.mailbox);
     while (b < end && b->mailbox != it->base.mailbox)
         b++;

@@ -5,8 +5,8 @@
  * content decides at once, in either direction. Without content the Message-ID decides who may be ours at
  * all, and the size how sure that is: servers give sizes that are estimates (case 19), so that a size never
  * rules anybody out, but Message-ID and size together, with one message only that carries the id, are taken
- * as proof, unless another text is known that has both (an edit often keeps them). In all other cases a body is read, the best fit first. Each body read rules its candidate in or
- * out, so that this ends.
+ * as proof, unless another text is known that has both (an edit often keeps them). In all other cases a body
+ * is read, the best fit first. Each body read rules its candidate in or out, so that this ends.
  *
  * In doubt the message is sent again: a copy too many can be removed by a person, mail taken for another one
  * is lost. But when the server said OK there is no doubt that it is there: then the one that carries our

@@ -91,6 +91,10 @@ struct brain_policy {
 int brain_merge_messages(const struct brain_message *message, size_t n, const struct brain_policy *policy,
                          struct arena *arena, struct brain_plan *ret);
 
+/* Newly flagged, or undeleted: then a message is not removed because the other side has removed it (cases 10
+ * and 11). */
+bool brain_wish_to_keep(flags_t base, flags_t flags);
+
 /* ---- pairing: which of these are the same message? (cases 3, 22, 70, 73) ---- */
 struct brain_identity {
     int64_t key;

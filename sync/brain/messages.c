@@ -153,12 +153,16 @@ static void plan_removal(struct merge *m, size_t i, int from)
                               .last = true});
 }
 
-/* Newly flagged or undeleted. A \Deleted that the side cannot store was not taken back by anybody. */
+bool brain_wish_to_keep(flags_t base, flags_t flags)
+{
+    return (flags & ~base & FLAG_FLAGGED) || (base & ~flags & FLAG_DELETED);
+}
+
+/* A \Deleted that the side cannot store was not taken back by anybody. */
 static bool shows_a_wish_to_keep(const struct brain_message *x, int side)
 {
-    flags_t set = x->side[side].flags & ~x->base.flags;
-    flags_t cleared = x->base.flags & ~x->side[side].flags & x->can_store[side];
-    return (set & FLAG_FLAGGED) || (cleared & FLAG_DELETED);
+    flags_t kept_back = x->base.flags & ~x->can_store[side] & FLAG_DELETED;
+    return brain_wish_to_keep(x->base.flags, x->side[side].flags | kept_back);
 }
 
 static void merge_survivor(struct merge *m, size_t i, int here)

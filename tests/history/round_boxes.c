@@ -112,7 +112,8 @@ static bool has_unsynced(struct world *w, int64_t box)
 {
     for (size_t i = 0; i < w->cache.rows; i++) {
         const struct row *r = &w->cache.row[i];
-        if (r->id && r->present && r->box == box && !(r->has_base && r->base_box == box))
+        bool known = r->has_base && r->base_box == box;
+        if (r->id && r->present && r->box == box && (!known || brain_wish_to_keep(r->base_flags, r->flags)))
             return true;
     }
     return false;
@@ -263,9 +264,23 @@ static void create_here(struct merge *m, const struct brain_box_op *op)
     agree(w, c, name, m->there[op->box] >= 0 ? &m->listed[m->there[op->box]] : NULL);
 }
 
+/* What the plan counted on may have been refused (as in sync/boxes.c). */
+static bool is_another_ones(struct merge *m, const struct brain_box_op *op)
+{
+    struct world *w = m->round->w;
+    for (size_t i = 0; i < BOXES; i++) {
+        const struct cache_box *c = &w->cache.box[i];
+        if (c->id && c->id != m->box[op->box] && c->has_base && strcmp(c->base_name, op->name) == 0)
+            return true;
+    }
+    return false;
+}
+
 static bool create_there(struct merge *m, const struct brain_box_op *op)
 {
     struct world *w = m->round->w;
+    if (is_another_ones(m, op))
+        return true;
     enum cut cut = world_point(w);
     if (cut == CUT_BEFORE)
         return false;
@@ -285,6 +300,8 @@ static bool rename_box(struct merge *m, const struct brain_box_op *op)
     char base[NAME];
 
     if (op->side == SERVER) {
+        if (is_another_ones(m, op))
+            return true;
         cut = world_point(w);
         if (cut == CUT_BEFORE || !server_rename(w, op->from, op->name) || cut != CUT_NOT)
             return cut == CUT_NOT;

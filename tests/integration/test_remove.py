@@ -158,6 +158,34 @@ def test_brake_there(world):
     assert m.tokens() == []
 
 
+@pytest.mark.parametrize("unsent", [False, True])
+def test_brake_a_whole_mailbox(world, unsent):
+    """It is gone on the server: nothing disappears from view, even if something in it has to be sent (case 83)."""
+    world.witness.create("Old")
+    for number in range(25):
+        world.witness.append("Old", mail(f"n{number:03}"), ["\\Seen"])
+    wire = world.new_proxy()
+    m = world.through(wire)
+    m.mount()
+    wire.cut()
+    world.witness.delete("Old")
+    if unsent:
+        m.deliver(mail("unsent"), "Old", info="S")
+    wire.plug()
+    m.run("sync", "--wait=5")
+    stays(lambda: len(m.tokens("Old")) == 25 + unsent, 2)
+    assert held(m)
+    result = m.run("held", "approve", "all")
+    assert result.returncode == 0, result.stderr
+    m.sync()
+    assert not held(m)
+    if unsent:
+        assert m.tokens("Old") == ["unsent"] == world.witness.tokens("Old")
+    else:
+        assert not m.box("Old").exists() and "Old" not in world.witness.mailboxes()
+    assert len(restorable(m)) == 25
+
+
 def test_brake_off(world):
     m = fill(world, 30, needs="brake", brake="off")
     for path in [m.path(token) for token in m.tokens()]:  # without a pause between them
@@ -170,7 +198,7 @@ def test_brake_does_not_mind_moves(world):
     """Mail that was recognised elsewhere does not count."""
     world.witness.create("Archive")
     m = fill(world, 30)
-    for path in [m.path(token) for token in m.tokens()]:  # without a pause between them
+    for token in m.tokens():
         os.rename(m.path(token), m.box("Archive") / "cur" / f"{token}:2,S")
     m.sync()
     assert world.witness.tokens("INBOX") == []

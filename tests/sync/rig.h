@@ -20,10 +20,12 @@
 #include "model.h"
 #include "recorder.h"
 
-/* Under the thread sanitizer all of it takes several times as long: deadlines for what must succeed are
- * multiplied, and what repeats a story at each of its steps takes every third one. */
-#ifdef __SANITIZE_THREAD__
+/* With a sanitizer what repeats a story at each of its steps takes every third one. With that for threads all of
+ * it takes several times as long: deadlines for what must succeed are multiplied. */
+#if defined SANITIZER_THREAD
 enum { RIG_PATIENCE = 5, RIG_STEP = 3 };
+#elif defined SANITIZER_ADDRESS
+enum { RIG_PATIENCE = 1, RIG_STEP = 3 };
 #else
 enum { RIG_PATIENCE = 1, RIG_STEP = 1 };
 #endif

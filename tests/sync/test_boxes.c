@@ -203,6 +203,25 @@ static void removed_there_with_unsent_mail_here(void **state)
     assert_int_equal(model_count(r->model, "Lists"), 1);
 }
 
+/* Case 11, for a whole mailbox. */
+static void removed_there_with_mail_flagged_here(void **state)
+{
+    struct rig *r = *state;
+    fill(r, "Lists", 1);
+    model_append(r->model, "Lists", mail_wire(2), FLAG_SEEN, 1600000002);
+    rig_agree(r);
+    rig_stop(r);
+    rig_open(r);
+    int64_t id = file_find(r, "Lists", mail_file(2));
+    file_flag(r, id, FLAG_FLAGGED, 0);
+    model_delete(r->model, "Lists");
+    rig_start(r);
+    rig_agree(r);
+    rig_assert_once(r, "Lists", mail_wire(2));
+    assert_int_equal(model_count(r->model, "Lists"), 1);
+    assert_int_equal(file_row(r, id).flags, FLAG_FLAGGED | FLAG_SEEN);
+}
+
 /* Case 82: new mail is not deleted with a mailbox. */
 static void removed_here_with_new_mail_there(void **state)
 {
@@ -408,6 +427,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(removed_here_with_children, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(removed_there, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(removed_there_with_unsent_mail_here, rig_setup, rig_teardown),
+        cmocka_unit_test_setup_teardown(removed_there_with_mail_flagged_here, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(removed_here_with_new_mail_there, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(removed_on_both_sides, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(removed_and_made_again_here, rig_setup, rig_teardown),
