@@ -534,10 +534,9 @@ static bool waits_for_removal(const struct merge *m, int side, size_t i)
 }
 
 enum way {
-    WAY_ASIDE,     /* one of a chain that leads back to itself gets a temporary name */
-    WAY_TAKE_BACK, /* the winner's side is not renamed, the other one is called as before */
-    WAY_SUFFIX,    /* what is not on the winner's side gets another name than one that is needed */
-    WAY_YIELD,     /* so it will be, once others have moved */
+    WAY_ASIDE,  /* one of a chain that leads back to itself gets a temporary name */
+    WAY_YIELD,  /* the winner's side is not renamed, the other one is called as there */
+    WAY_SUFFIX, /* what the winner does not have, or what would come along, gets another name */
     WAYS,
 };
 
@@ -573,23 +572,43 @@ static int name_with_suffix(const struct merge *m, const char *name, char **ret)
     return 1;
 }
 
-/* The name that i is to be called by on `side`, or called by again, is that of a mailbox which the other side
- * does not have (case 89). */
-static int give_suffix(struct merge *m, size_t i, int side)
+static int add_suffix(struct merge *m, struct node *x, int side)
 {
-    const char *name = m->node[i].now[!side];
-    struct node *owner = find(m, side, name, strlen(name));
     char *other;
-
-    if (!owner || owner == &m->node[i] || !is_pending_creation(owner, !side) || owner->now[!side] ||
-        owner->renamed)
-        return 0;
-    int r = name_with_suffix(m, name, &other);
+    int r = x->renamed ? 0 : name_with_suffix(m, x->now[side], &other);
     if (r <= 0)
         return r;
-    owner->renamed = true;
-    r = emit_rename(m, (size_t)(owner - m->node), side, other, 89);
+    x->renamed = true;
+    r = emit_rename(m, (size_t)(x - m->node), side, other, 89);
     return r < 0 ? r : 1;
+}
+
+/* The name that i is to be called by on the loser's side, or called by again, is that of a mailbox which the
+ * winner does not have (case 89). */
+static int clear_name(struct merge *m, size_t i)
+{
+    int side = !m->winner;
+    const char *name = m->node[i].now[m->winner];
+    struct node *owner = find(m, side, name, strlen(name));
+
+    if (!owner || owner == &m->node[i] || !is_pending_creation(owner, m->winner) || owner->now[m->winner])
+        return 0;
+    return add_suffix(m, owner, side);
+}
+
+/* What would move along with i has the name of one that is there already. */
+static int clear_collision(struct merge *m, size_t i, int side)
+{
+    const char *from = m->node[i].now[side], *to = m->node[i].now[!side];
+    size_t stands = find_collision(m, side, from, to), length = strlen(from);
+
+    for (size_t k = 0; stands < m->n && k < m->n; k++) {
+        const char *moves = m->node[k].now[side];
+        if (moves && lies_below(m, moves, from, length) &&
+            same_name(moves + length, m->node[stands].now[side] + strlen(to)))
+            return add_suffix(m, &m->node[k], side);
+    }
+    return 0;
 }
 
 /* One step for a rename that is stuck: 1 when one was found. */
@@ -602,19 +621,16 @@ static int loosen(struct merge *m, size_t i, enum way way)
         return 0;
     if (way == WAY_ASIDE)
         return step_aside(m, i, side);
-    if (way == WAY_SUFFIX)
-        return waits_for_removal(m, side, i) ? 0 : give_suffix(m, i, !m->winner);
-    if (side != m->winner || waits_for_removal(m, side, i))
+    if (waits_for_removal(m, side, i))
         return 0;
-    if (way == WAY_YIELD) {
-        x->yields = true;
-        return 1;
+    if (way == WAY_SUFFIX) {
+        int r = clear_name(m, i);
+        return r ? r : clear_collision(m, i, side);
     }
-    if (!is_ready(m, !side, x, x->now[!side], x->now[side]))
+    if (side != m->winner)
         return 0;
-    x->renamed = true;
-    int r = emit_rename(m, i, !side, x->now[side], 86);
-    return r < 0 ? r : 1;
+    x->yields = true;
+    return 1;
 }
 
 static bool deletes_something(const struct merge *m)
@@ -628,7 +644,7 @@ static bool deletes_something(const struct merge *m)
 static int plan_renames(struct merge *m)
 {
     /* What is deleted at the end of this plan may be what stands in the way: then the next merge goes on. */
-    enum way ways = deletes_something(m) ? WAY_TAKE_BACK : WAYS;
+    enum way ways = deletes_something(m) ? WAY_YIELD : WAYS;
     int moved = plan_ready_renames(m);
 
     for (bool again = moved == 0; again;) {

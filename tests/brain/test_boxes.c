@@ -3,7 +3,7 @@
 #include <string.h>
 #include "brain.h"
 
-enum { L = 0, R = 1, MAX = 6 };
+enum { L = 0, R = 1, MAX = 12 };
 
 /* Names of base, left and right; NULL is absent, a leading '-' a level of the hierarchy only. */
 struct box {
@@ -59,6 +59,10 @@ static void check(const char *what, const struct box *in, size_t n, const struct
             !same(op->name, e[i].name) || !same(op->from, e[i].from))
             fail_msg("%s: operation %zu: verb %d side %d case %d name %s from %s", what, i, op->verb,
                      op->side, op->number, op->name ? op->name : "-", op->from ? op->from : "-");
+        if (op->verb == BRAIN_BOX_CREATE)
+            assert_int_equal(op->mailbox, box[op->box].side[!op->side].mailbox);
+        if (op->verb == BRAIN_BOX_AGREE)
+            assert_int_equal(op->mailbox, box[op->box].side[0].mailbox);
     }
     if (plan.n != n_expected)
         fail_msg("%s: %zu operations", what, plan.n);
@@ -162,6 +166,17 @@ static void case_89_a_suffix(void **state)
     const struct box second[] = {BOX("b", "b", NULL, .unsynced_left = true), BOX("a", "a", "b"),
                                  BOX("b~2", "b~2", "b~2"), BOX(NULL, NULL, "b~3"), BOX("b~4", NULL, NULL)};
     const struct box gone[] = {BOX("b", "b", NULL), BOX("a", "a", "b")};
+    const struct box collides[] = {BOX("a", "b", "a"), BOX("b/x", "b/x", "b/x"), BOX("a/x", "a/x", "a/x"),
+                                   BOX(NULL, "c", NULL)};
+    const struct box all_taken[] = {BOX("b", "b", NULL, .unsynced_left = true),
+                                    BOX("a", "a", "b"),
+                                    BOX("b~2", "b~2", "b~2"),
+                                    BOX("b~3", "b~3", "b~3"),
+                                    BOX("b~4", "b~4", "b~4"),
+                                    BOX("b~5", "b~5", "b~5"),
+                                    BOX("b~6", "b~6", "b~6"),
+                                    BOX("b~7", "b~7", "b~7"),
+                                    BOX("b~8", "b~8", "b~8")};
     (void)state;
     CHECK("89, and the rename is taken back", made_there_too, {BRAIN_BOX_RENAME, L, 89, "c~2", "c"},
           {BRAIN_BOX_RENAME, L, 86, "c", "b"}, {BRAIN_BOX_CREATE, R, 80, "c~2", NULL},
@@ -171,6 +186,10 @@ static void case_89_a_suffix(void **state)
     CHECK("89, the next that is free", second, {BRAIN_BOX_RENAME, L, 89, "b~5", "b"},
           {BRAIN_BOX_RENAME, L, 85, "b", "a"}, {BRAIN_BOX_CREATE, R, 83, "b~5", NULL},
           {BRAIN_BOX_CREATE, L, 80, "b~3", NULL}, {BRAIN_BOX_FORGET, 0, 81, NULL, NULL});
+    CHECK("89, it would come along to where another one is", collides,
+          {BRAIN_BOX_RENAME, L, 89, "b/x~2", "b/x"}, {BRAIN_BOX_RENAME, L, 86, "a", "b"},
+          {BRAIN_BOX_CREATE, R, 80, "c", NULL});
+    check("89, no name is free", all_taken, COUNT(all_taken), NULL, 0);
     CHECK("89, not for what is to go", gone, {BRAIN_BOX_DELETE, L, 81, NULL, "b"});
 }
 
@@ -192,15 +211,20 @@ static void a_rename_waits_for_a_removal(void **state)
     const struct box other_side[] = {BOX("a", "a", NULL, .held = true), BOX("b", "b", "a")};
     const struct box below[] = {BOX("a", NULL, "a", .held = true), BOX("b", "a/b", "b"),
                                 BOX(NULL, "a", NULL)};
+    const struct box level[] = {BOX("c", NULL, "c", .held = true), BOX("a", "c", "a"), BOX(NULL, "a", NULL),
+                                BOX("x", "a/x", "x")};
     (void)state;
     CHECK("of that name", removed, {BRAIN_BOX_HOLD, L, 75, NULL, NULL});
     CHECK("in the end", chain, {BRAIN_BOX_HOLD, L, 75, NULL, NULL});
     CHECK("on the other side", other_side, {BRAIN_BOX_HOLD, R, 75, NULL, NULL});
     CHECK("of a level above it", below, {BRAIN_BOX_HOLD, L, 75, NULL, NULL});
+    CHECK("of a level whose name is another's", level, {BRAIN_BOX_HOLD, L, 75, NULL, NULL});
 }
 
 static void case_86_through_a_temporary_name(void **state)
 {
+    const struct box renamed_aside[] = {BOX("mailmount-moving-7", "b", "y", .key = 7)};
+    const struct box not_by_base[] = {BOX("b", "b", "a", .key = 7), BOX("p", "a", "b", .key = 8)};
     const struct box exchanged[] = {BOX("p/a", "p/b", "p/a", .key = 7), BOX("p/b", "p/a", "p/b", .key = 8),
                                     BOX("p", "p", "p")};
     const struct box inside[] = {BOX("a", "a/b", "a", .key = 7)};
@@ -212,6 +236,11 @@ static void case_86_through_a_temporary_name(void **state)
     CHECK("86, into itself", inside, {BRAIN_BOX_RENAME, 1, 86, "mailmount-moving-7", "a"},
           {BRAIN_BOX_RENAME, 1, 84, "a/b", "mailmount-moving-7"});
     CHECK("86, interrupted", interrupted, {BRAIN_BOX_RENAME, 1, 86, "b", "mailmount-moving-7"});
+    CHECK("86, and renamed by somebody while it was there", renamed_aside,
+          {BRAIN_BOX_RENAME, L, 86, "y", "b"});
+    CHECK("86, exchanged with one that was agreed on elsewhere", not_by_base,
+          {BRAIN_BOX_RENAME, L, 86, "mailmount-moving-7", "b"}, {BRAIN_BOX_RENAME, L, 86, "b", "a"},
+          {BRAIN_BOX_RENAME, L, 85, "a", "mailmount-moving-7"});
     CHECK("86, the same name by chance", somebody_elses,
           {BRAIN_BOX_RENAME, 0, 86, "mailmount-moving-8", "b"});
 }
