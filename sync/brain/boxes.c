@@ -583,17 +583,17 @@ static int add_suffix(struct merge *m, struct node *x, int side)
     return r < 0 ? r : 1;
 }
 
-/* The name that i is to be called by on the loser's side, or called by again, is that of a mailbox which the
- * winner does not have (case 89). */
-static int clear_name(struct merge *m, size_t i)
+/* The name that i is to get on `side` is that of a mailbox which the other side does not have (case 89). That
+ * one gets a suffix where it is on the loser's side. Where it is the winner's, which is asked for a name of
+ * the loser's only if it has a temporary one, i gets another name instead. */
+static int clear_name(struct merge *m, size_t i, int side)
 {
-    int side = !m->winner;
-    const char *name = m->node[i].now[m->winner];
+    const char *name = m->node[i].now[!side];
     struct node *owner = find(m, side, name, strlen(name));
 
-    if (!owner || owner == &m->node[i] || !is_pending_creation(owner, m->winner) || owner->now[m->winner])
+    if (!owner || owner == &m->node[i] || !is_pending_creation(owner, !side) || owner->now[!side])
         return 0;
-    return add_suffix(m, owner, side);
+    return add_suffix(m, side == m->winner ? &m->node[i] : owner, !m->winner);
 }
 
 /* What would move along with i has the name of one that is there already. */
@@ -624,10 +624,10 @@ static int loosen(struct merge *m, size_t i, enum way way)
     if (waits_for_removal(m, side, i))
         return 0;
     if (way == WAY_SUFFIX) {
-        int r = clear_name(m, i);
+        int r = clear_name(m, i, side);
         return r ? r : clear_collision(m, i, side);
     }
-    if (side != m->winner)
+    if (side != m->winner || x->yields) /* a temporary name is not for keeping */
         return 0;
     x->yields = true;
     return 1;

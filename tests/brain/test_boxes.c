@@ -224,6 +224,8 @@ static void a_rename_waits_for_a_removal(void **state)
 static void case_86_through_a_temporary_name(void **state)
 {
     const struct box renamed_aside[] = {BOX("mailmount-moving-7", "b", "y", .key = 7)};
+    const struct box taken[] = {BOX("mailmount-moving-7", "b", "mailmount-moving-7", .key = 7),
+                                BOX(NULL, NULL, "b")};
     const struct box not_by_base[] = {BOX("b", "b", "a", .key = 7), BOX("p", "a", "b", .key = 8)};
     const struct box exchanged[] = {BOX("p/a", "p/b", "p/a", .key = 7), BOX("p/b", "p/a", "p/b", .key = 8),
                                     BOX("p", "p", "p")};
@@ -241,6 +243,8 @@ static void case_86_through_a_temporary_name(void **state)
     CHECK("86, exchanged with one that was agreed on elsewhere", not_by_base,
           {BRAIN_BOX_RENAME, L, 86, "mailmount-moving-7", "b"}, {BRAIN_BOX_RENAME, L, 86, "b", "a"},
           {BRAIN_BOX_RENAME, L, 85, "a", "mailmount-moving-7"});
+    CHECK("86, and the name was given away", taken, {BRAIN_BOX_RENAME, L, 89, "b~2", "b"},
+          {BRAIN_BOX_CREATE, L, 80, "b", NULL});
     CHECK("86, the same name by chance", somebody_elses,
           {BRAIN_BOX_RENAME, 0, 86, "mailmount-moving-8", "b"});
 }
