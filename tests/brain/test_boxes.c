@@ -168,6 +168,7 @@ static void case_89_a_suffix(void **state)
     const struct box gone[] = {BOX("b", "b", NULL), BOX("a", "a", "b")};
     const struct box collides[] = {BOX("a", "b", "a"), BOX("b/x", "b/x", "b/x"), BOX("a/x", "a/x", "a/x"),
                                    BOX(NULL, "c", NULL)};
+    const struct box of_a_level[] = {BOX("p", "q", "a"), BOX(NULL, "a", NULL), BOX("x", "a/x", "x")};
     const struct box all_taken[] = {BOX("b", "b", NULL, .unsynced_left = true),
                                     BOX("a", "a", "b"),
                                     BOX("b~2", "b~2", "b~2"),
@@ -190,6 +191,9 @@ static void case_89_a_suffix(void **state)
           {BRAIN_BOX_RENAME, L, 89, "b/x~2", "b/x"}, {BRAIN_BOX_RENAME, L, 86, "a", "b"},
           {BRAIN_BOX_CREATE, R, 80, "c", NULL});
     check("89, no name is free", all_taken, COUNT(all_taken), NULL, 0);
+    CHECK("89, of a level", of_a_level, {BRAIN_BOX_RENAME, L, 86, "x", "a/x"},
+          {BRAIN_BOX_RENAME, L, 89, "a~2", "a"}, {BRAIN_BOX_RENAME, L, 86, "a", "q"},
+          {BRAIN_BOX_CREATE, R, 80, "a~2", NULL});
     CHECK("89, not for what is to go", gone, {BRAIN_BOX_DELETE, L, 81, NULL, "b"});
 }
 
@@ -211,6 +215,8 @@ static void a_rename_waits_for_a_removal(void **state)
     const struct box other_side[] = {BOX("a", "a", NULL, .held = true), BOX("b", "b", "a")};
     const struct box below[] = {BOX("a", NULL, "a", .held = true), BOX("b", "a/b", "b"),
                                 BOX(NULL, "a", NULL)};
+    const struct box along[] = {BOX("a", "b", "a"), BOX("a/x", "b/x", "a/x"),
+                                BOX("b/x", NULL, "b/x", .held = true)};
     const struct box level[] = {BOX("c", NULL, "c", .held = true), BOX("a", "c", "a"), BOX(NULL, "a", NULL),
                                 BOX("x", "a/x", "x")};
     (void)state;
@@ -218,6 +224,7 @@ static void a_rename_waits_for_a_removal(void **state)
     CHECK("in the end", chain, {BRAIN_BOX_HOLD, L, 75, NULL, NULL});
     CHECK("on the other side", other_side, {BRAIN_BOX_HOLD, R, 75, NULL, NULL});
     CHECK("of a level above it", below, {BRAIN_BOX_HOLD, L, 75, NULL, NULL});
+    CHECK("of what stands where something would come along", along, {BRAIN_BOX_HOLD, L, 75, NULL, NULL});
     CHECK("of a level whose name is another's", level, {BRAIN_BOX_HOLD, L, 75, NULL, NULL});
 }
 
@@ -283,7 +290,10 @@ static void case_87_levels(void **state)
     const struct box alive[] = {BOX("-a", NULL, "-a"), BOX(NULL, NULL, "a/b")};
     const struct box alive_soon[] = {BOX("-a", NULL, "-a"), BOX(NULL, "a/b", NULL)};
     const struct box empty[] = {BOX("-a", NULL, "-a"), BOX("a/b", NULL, "a/b")};
+    const struct box removed[] = {BOX("-a", NULL, "-a"), BOX("c", "c", "c"), BOX(NULL, "d", NULL)};
     (void)state;
+    CHECK("87, removed, and others live elsewhere", removed, {BRAIN_BOX_CREATE, R, 80, "d", NULL},
+          {BRAIN_BOX_DELETE, R, 81, NULL, "a"});
     CHECK("87", fresh, {BRAIN_BOX_CREATE, L, 87, "a", NULL}, {BRAIN_BOX_CREATE, L, 80, "a/b", NULL});
     CHECK("it can be selected now", raised, {BRAIN_BOX_CREATE, L, 80, "a", NULL});
     CHECK("it cannot any more", lowered, {BRAIN_BOX_DELETE, L, 81, NULL, "a"});

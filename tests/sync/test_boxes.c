@@ -203,6 +203,44 @@ static void removed_there_with_unsent_mail_here(void **state)
     assert_int_equal(model_count(r->model, "Lists"), 1);
 }
 
+/* Cases 83 and 89. */
+static void removed_there_and_its_name_given_away(void **state)
+{
+    struct rig *r = *state;
+    fill(r, "Lists", 1);
+    fill(r, "Other", 2);
+    rig_stop(r);
+    rig_open(r);
+    int64_t id = file_deliver(r, "Lists", SUB_CUR, mail_file(3), 0, 0);
+    model_delete(r->model, "Lists");
+    model_rename(r->model, "Other", "Lists");
+    rig_start(r);
+    rig_agree(r);
+    rig_assert_once(r, "Lists", mail_wire(2));
+    rig_assert_once(r, "Lists~2", mail_wire(3));
+    assert_int_equal(file_find(r, "Lists~2", mail_file(3)), id);
+    assert_int_equal(rig_copies(r, NULL, mail_wire(1)), 0);
+}
+
+/* Cases 86 and 89: what was renamed here has to take its old name back, and that was given to a new one. */
+static void renamed_to_a_name_that_was_made_there(void **state)
+{
+    struct rig *r = *state;
+    fill(r, "Lists", 1);
+    rig_stop(r);
+    rig_open(r);
+    file_rename_box(r, "Lists", "Old");
+    file_make_box(r, "Lists");
+    file_deliver(r, "Lists", SUB_CUR, mail_file(2), 0, 0);
+    model_create(r->model, "Old");
+    model_append(r->model, "Old", mail_wire(3), 0, 1600000002);
+    rig_start(r);
+    rig_agree(r);
+    rig_assert_once(r, "Lists", mail_wire(1));
+    rig_assert_once(r, "Lists~2", mail_wire(2));
+    rig_assert_once(r, "Old", mail_wire(3));
+}
+
 /* Case 11, for a whole mailbox. */
 static void removed_there_with_mail_flagged_here(void **state)
 {
@@ -302,8 +340,8 @@ static void renamed_away_and_made_again_here(void **state)
     rig_assert_once(r, "Old", mail_wire(3));
 }
 
-/* Mail came into the mailbox that was removed here (case 82), and its name has been given to another one: both
- * stay. */
+/* Mail came into the mailbox that was removed here (case 82), and its name has been given to another one:
+ * both stay. */
 static void name_given_away(struct rig *r, bool made_here)
 {
     fill(r, "Lists", 1);
@@ -427,6 +465,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(removed_here_with_children, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(removed_there, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(removed_there_with_unsent_mail_here, rig_setup, rig_teardown),
+        cmocka_unit_test_setup_teardown(removed_there_and_its_name_given_away, rig_setup, rig_teardown),
+        cmocka_unit_test_setup_teardown(renamed_to_a_name_that_was_made_there, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(removed_there_with_mail_flagged_here, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(removed_here_with_new_mail_there, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(removed_on_both_sides, rig_setup, rig_teardown),
