@@ -111,9 +111,41 @@ static int hash_end(void *arg, uint32_t uid, bool whole)
     return 0;
 }
 
+struct old_text {
+    cache_rd *rd;
+    int64_t edited; /* row */
+    uint64_t content;
+};
+
+enum { EDITS_MAX = 32 }; /* of one message, before the server has seen any of them */
+
+/* Is this row's text one that was edited, in the end, to that of the row in question? */
+static int is_old_text(void *arg, const struct message *m)
+{
+    const struct old_text *old = arg;
+    struct message next = *m;
+
+    if (!m->has_hash || content_number(m->hash) != old->content)
+        return 0;
+    for (unsigned i = 0; i < EDITS_MAX && next.after; i++)
+        if (next.after == old->edited)
+            return 1;
+        else if (message_get(old->rd, next.after, &next) < 0)
+            return 0;
+    return 0;
+}
+
+/* The text before an edit is not what the server made of ours (case 63). */
+static bool has_old_text(struct engine *e, const struct pending *p, uint64_t content)
+{
+    struct old_text old = {.rd = cache_reader(e->cache), .edited = p->message, .content = content};
+    return p->message_id && message_each_by_message_id(old.rd, p->message_id, is_old_text, &old) > 0;
+}
+
 /* Reads the body of one candidate, for its content. A message that is gone meanwhile has content 1, which
  * nothing else has. */
-static enum worker_result read_candidate(struct engine *e, struct found *f, uint32_t uid)
+static enum worker_result read_candidate(struct engine *e, struct found *f, const struct pending *p,
+                                         uint32_t uid)
 {
     struct hash_sink state = {0};
     struct worker_sink sink = {.arg = &state, .data = hash_octets, .end = hash_end};
@@ -138,8 +170,10 @@ static enum worker_result read_candidate(struct engine *e, struct found *f, uint
             return r;
     }
     for (size_t i = 0; i < f->scan.n; i++)
-        if (f->candidate[i].uid == uid)
+        if (f->candidate[i].uid == uid) {
             f->candidate[i].content = content;
+            f->candidate[i].paired = has_old_text(e, p, content);
+        }
     return WORKER_DONE;
 }
 
@@ -214,7 +248,7 @@ static enum worker_result verdict(struct engine *e, struct found *f, const struc
         *ret = brain_append_settle(&intent, f->scan.token.uidvalidity, f->candidate, f->scan.n, ret_uid);
         if (*ret != BRAIN_APPEND_READ)
             return WORKER_DONE;
-        enum worker_result r = read_candidate(e, f, *ret_uid);
+        enum worker_result r = read_candidate(e, f, p, *ret_uid);
         if (r != WORKER_DONE)
             return r;
     }

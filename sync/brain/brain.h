@@ -135,7 +135,7 @@ struct brain_candidate { /* a message seen in that mailbox; those below intent.u
     uint32_t uid;
     int64_t size, message_id;
     uint64_t content; /* 0: not known */
-    bool paired;      /* belongs to another row already */
+    bool paired;      /* belongs to another row already, or has the text from before an edit */
 };
 
 enum brain_append_verdict {

@@ -48,6 +48,20 @@ static struct brain_append intent_of(const struct world *w, const struct row *r)
                                  .accepted = r->intent.accepted};
 }
 
+/* Is it the text from before an edit? (as in sync/append.c) */
+static bool is_old_text(struct world *w, const struct row *edited, unsigned text)
+{
+    for (size_t i = 0; i < w->cache.rows; i++) {
+        const struct row *r = &w->cache.row[i];
+        if (!r->id || r->text != text)
+            continue;
+        for (; r && r->after; r = cache_row(w, r->after))
+            if (r->after == edited->id)
+                return true;
+    }
+    return false;
+}
+
 /* False when the line broke. */
 static bool verdict(struct world *w, const struct server_box *s, const struct row *r, uint32_t *ret_uid,
                     enum brain_append_verdict *ret)
@@ -67,8 +81,10 @@ static bool verdict(struct world *w, const struct server_box *s, const struct ro
             return false;
         const struct mail *m = server_mail(w, s, *ret_uid);
         for (size_t i = 0; i < n; i++)
-            if (candidate[i].uid == *ret_uid)
+            if (candidate[i].uid == *ret_uid) {
                 candidate[i].content = m ? content_of(m->text) : UINT64_MAX;
+                candidate[i].paired = m && is_old_text(w, r, m->text);
+            }
     }
 }
 
