@@ -185,6 +185,37 @@ static void edited_with_a_look_alike_there(void **state)
     rig_assert_once(r, "INBOX", wire);
 }
 
+static void copy_the_old_text_and_expunge_ours(void *arg)
+{
+    struct rig *r = arg;
+    put_the_old_text_back(r);
+    model_expunge(r->model, "INBOX", 2);
+}
+
+/* The new text was accepted, without telling its UID; when we look, another client has copied the old text
+ * and expunged ours: that copy is not what the server made of ours (case 63). */
+static void edited_and_the_old_text_copied_there(void **state)
+{
+    static struct rig r;
+    struct model_features plain = model_full;
+    (void)state;
+    plain.uidplus = false;
+    rig_begin(&r, &plain);
+    put_the_old_text_back(&r);
+    rig_start(&r);
+    rig_agree(&r);
+    int64_t id = file_find(&r, "INBOX", "Message-ID: <same@example.org>\n\nold\n");
+    rig_stop(&r);
+    rig_open(&r);
+    file_replace(&r, id, "Message-ID: <same@example.org>\n\nquite new\n");
+    model_between(r.model, MODEL_SCAN, 1, copy_the_old_text_and_expunge_ours, &r);
+    rig_start(&r);
+    assert_false(rig_settles(&r, 2)); /* it is sent again, after a pause */
+    assert_int_equal(rig_copies(&r, "INBOX", "Message-ID: <same@example.org>\r\n\r\nold\r\n"), 2);
+    assert_int_not_equal(file_find(&r, "INBOX", "Message-ID: <same@example.org>\n\nquite new\n"), 0);
+    rig_end(&r);
+}
+
 /* Case 15, without the mark: both are kept. */
 static void edited_by_both(void **state)
 {
@@ -260,6 +291,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(edited_and_marked_on_both_sides, rig_setup_stopped, rig_teardown),
         cmocka_unit_test_setup_teardown(marked_there_while_the_edit_is_sent, rig_setup_stopped, rig_teardown),
         cmocka_unit_test_setup_teardown(edited_with_a_look_alike_there, rig_setup_stopped, rig_teardown),
+        cmocka_unit_test_teardown(edited_and_the_old_text_copied_there, rig_end_open),
         cmocka_unit_test_setup_teardown(edited_by_both, rig_setup_stopped, rig_teardown),
         cmocka_unit_test_setup_teardown(moved_by_rewriting, rig_setup_stopped, rig_teardown),
         cmocka_unit_test_setup_teardown(a_refused_successor_keeps_the_old_one, rig_setup_stopped,
