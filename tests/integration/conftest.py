@@ -3,7 +3,6 @@
 MAILMOUNT names the program under test (default: the newest of build*/main/mailmount). Everything lives in one folder below
 $TMPDIR that carries the test process' id; the next run removes what a killed one left.
 """
-import hashlib
 import itertools
 import os
 import shutil
@@ -20,15 +19,13 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1] / "tools")]
 
 import janitor  # noqa: E402
+import share  # noqa: E402
 from daemon import Mailmount  # noqa: E402
 from imapclient import Witness  # noqa: E402
 from private_cyrus import PrivateCyrus, Unavailable  # noqa: E402
 from private_dovecot import PrivateDovecot, make_authority, make_certificate  # noqa: E402
 from proxy import Proxy  # noqa: E402
-from support import is_sanitized  # noqa: E402
 
-LONG_ONES = ("test_crash_points.py", "test_cuts.py", "test_memory.py", "test_cyrus.py", "test_soak.py")
-HOSTILE_ONES = ("test_lies.py", "test_hostile.py")
 TEST_SECONDS = 150  # a test that takes longer hangs: its daemons are killed, which ends every file operation it waits for
 NUMBERS = itertools.count(1)
 
@@ -243,25 +240,11 @@ def mounted(world):
 
 
 def pytest_collection_modifyitems(config, items):
-    """For several workers: those tests first that take a minute, then the rest in an order in which those that wait and those
-    that compute lie beside each other. With a sanitizer, which slows everything down, each test runs with one of its parameters,
-    except where these are what a server may do to us. The same for all workers."""
-    def turn(item):
-        name = item.nodeid.split("/")[-1]
-        return not name.startswith(LONG_ONES), hashlib.sha256(name.encode()).digest()
     if not os.environ.get("PYTEST_XDIST_WORKER"):
         return
-    items.sort(key=turn)
-    if not is_sanitized(find_program()):
-        return
-    seen, left_out = set(), []
-    for item in items:
-        name = item.nodeid.partition("[")[0]
-        if name in seen and not item.nodeid.split("/")[-1].startswith(HOSTILE_ONES):
-            left_out.append(item)
-        seen.add(name)
-    items[:] = [item for item in items if item not in left_out]
-    config.hook.pytest_deselected(items=left_out)
+    taken = share.chosen(items)
+    config.hook.pytest_deselected(items=[item for item in items if item not in taken])
+    items[:] = taken
 
 
 def pytest_configure(config):

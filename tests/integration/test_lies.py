@@ -7,14 +7,13 @@ flag, move and remove while the lie is told, and it never ends before both must 
 import os
 import re
 import time
-from pathlib import Path
 
 import pytest
 
 import lies
 from fakeserver import FakeServer
 from proxy import Proxy
-from support import equal, eventually, is_sanitized, lf, mail
+from support import equal, eventually, lf, mail
 
 CHANGING = re.compile(r"^(UID (STORE|EXPUNGE|MOVE|COPY)|APPEND|EXPUNGE|CREATE|DELETE|RENAME|SUBSCRIBE|UNSUBSCRIBE)\b", re.I)
 NEVER_ASKED = re.compile(r"ENVELOPE|BODYSTRUCTURE", re.I)
@@ -23,9 +22,8 @@ POLL_S = 1
 COMMANDS_A_POLL = 25  # LIST, LSUB, and for three mailboxes STATUS, SELECT and two FETCH, with room for a retry
 LIED, HONEST, THIRD = "INBOX", "Honest", "Third"
 OWN_SCENES = {lies.LongRefused, lies.HangsUpAfterTenErrors, lies.Throttled, lies.Gmail}
-SANITIZED = "MAILMOUNT" in os.environ and is_sanitized(Path(os.environ["MAILMOUNT"]))
 TOLD = [pytest.param(lie, kind, id=f"{lie.__name__}-{kind}") for lie in lies.every() if lie not in OWN_SCENES
-        for kind in (lie.kinds[-1:] if SANITIZED else lie.kinds)]  # a sanitizer looks at the code, and that is the same
+        for kind in lie.kinds]
 
 
 class Scene:

@@ -20,12 +20,12 @@
 #include "model.h"
 #include "recorder.h"
 
-/* With a sanitizer what repeats a story at each of its steps takes every third one. With that for threads all of
- * it takes several times as long: deadlines for what must succeed are multiplied. */
+/* With a sanitizer what repeats a story at each of its steps takes every third one. All of it takes several times as
+ * long: deadlines for what must succeed are multiplied. */
 #if defined SANITIZER_THREAD
 enum { RIG_PATIENCE = 5, RIG_STEP = 3 };
 #elif defined SANITIZER_ADDRESS
-enum { RIG_PATIENCE = 1, RIG_STEP = 3 };
+enum { RIG_PATIENCE = 3, RIG_STEP = 3 };
 #else
 enum { RIG_PATIENCE = 1, RIG_STEP = 1 };
 #endif

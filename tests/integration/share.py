@@ -1,0 +1,52 @@
+"""Which tests a run takes, and in which order: for runs of tools/check, with several workers.
+
+MAILMOUNT_SHARE=one: of each test with parameters, one of them, by turns. That is for the build with sanitizers, which look at the
+code, and that is the same. MAILMOUNT_SHARE=others: what that leaves, for the other build. Tests that take long, or that have no
+parameters, are in both. The same for all workers.
+"""
+import hashlib
+import os
+
+LONG_ONES = ("test_crash_points.py", "test_cuts.py", "test_memory.py", "test_cyrus.py", "test_soak.py")
+HOSTILE_ONES = ("test_hostile.py",)  # where the parameters are the test
+
+
+def file_and_name(item):
+    return item.nodeid.split("/")[-1]
+
+
+def turn(item):
+    """Those that take a minute come first; the others by chance, so that such that wait are beside such that compute."""
+    name = file_and_name(item)
+    return not name.startswith(LONG_ONES), hashlib.sha256(name.encode()).digest()
+
+
+def test_of(item):
+    """What is one test, with whichever parameters. A lie is one, with whichever server."""
+    name = file_and_name(item)
+    if name.startswith(HOSTILE_ONES):
+        return name
+    test, _, parameters = name.partition("[")
+    return (test, parameters.rpartition("-")[0]) if test.endswith("::test_lie") else test
+
+
+def split(items):
+    """The one of each test, and the others."""
+    ones, others = {}, []
+    for item in items:
+        if ones.setdefault(test_of(item), item) is not item:
+            others.append(item)
+    return list(ones.values()), others
+
+
+def chosen(items):
+    items = sorted(items, key=turn)
+    share = os.environ.get("MAILMOUNT_SHARE")
+    if not share:
+        return items
+    ones, others = split(items)
+    if share == "one":
+        return ones
+    several = {test_of(item) for item in others}
+    return [item for item in items
+            if file_and_name(item).startswith(LONG_ONES) or item in others or test_of(item) not in several]
