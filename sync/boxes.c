@@ -196,7 +196,7 @@ static int take_row(void *arg, const struct mailbox *row)
     if (row->on_server)
         box->base = state_of(m, row->remote, is_mailbox);
     m->row[m->n - 1] = (struct box_row){.id = row->id,
-                                        .here = named && !row->removed ? box->side[HERE].name : NULL,
+                                        .here = named ? arena_strdup(&m->b->arena, name) : NULL,
                                         .remote = box->base.name,
                                         .mailboxid = arena_strdup(&m->b->arena, row->mailboxid),
                                         .uidvalidity = row->uidvalidity,

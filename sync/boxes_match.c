@@ -108,16 +108,26 @@ static bool was_renamed_here(const struct matching *m, const char *name)
     return false;
 }
 
-/* Did we give it this name? It is the one that it has here, or the one between (cases 84 and 86). */
+/* Is it the last name here of a mailbox that was removed, and no other one has it? */
+static bool is_last_name(const struct matching *m, const struct box_row *row)
+{
+    for (size_t i = 0; i < m->n; i++)
+        if (!m->row[i].removed && m->row[i].here && strcmp(m->row[i].here, row->here) == 0)
+            return false;
+    return row->removed;
+}
+
+/* Did we give it this name? It is the one that it has here, or the one between (cases 84 and 86). One that
+ * was removed here is deleted, whoever gave it its name. */
 static bool is_ours(const struct matching *m, const struct box_row *row, const char *name)
 {
     struct arena arena = {0};
     char *aside;
     bool ours = false;
 
-    if (strcmp(name, row->remote) == 0 || row->removed)
+    if (strcmp(name, row->remote) == 0)
         return false;
-    if (row->here && strcmp(name, row->here) == 0)
+    if (row->removed || (row->here && strcmp(name, row->here) == 0))
         return true;
     if (brain_box_temporary(row->remote, m->b->delimiter, row->id, &arena, &aside) == 0)
         ours = strcmp(name, aside) == 0;
@@ -138,7 +148,7 @@ static const struct worker_box *find_by_name(const struct matching *m, const str
         return row->here && (doubtful || !was_renamed_here(m, row->here)) ? find_free(m, row->here) : NULL;
     if (boxes_find_listed(m->b, row->remote))
         return find_free(m, row->remote);
-    if (!row->removed && row->here && !is_base_name(m, row->here))
+    if (row->here && (!row->removed || is_last_name(m, row)) && !is_base_name(m, row->here))
         listed = find_free(m, row->here);
     if (!listed && brain_box_temporary(row->remote, m->b->delimiter, row->id, &arena, &aside) == 0)
         listed = find_free(m, aside);

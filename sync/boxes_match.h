@@ -8,7 +8,8 @@
 
 struct box_row { /* a row of the cache, as far as it matters here */
     int64_t id;
-    const char *here;      /* the server's name that its place here stands for; NULL: none */
+    const char *here;      /* the server's name that its place here stands for, or stood when it was removed;
+                            NULL: none */
     const char *remote;    /* the name last agreed; NULL: it was never there */
     const char *mailboxid; /* "" unknown */
     uint32_t uidvalidity, uidnext;

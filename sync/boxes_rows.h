@@ -46,8 +46,8 @@ int boxes_put_moved(cache_tx *tx, void *move);
  * stays in view, and with it the mailbox. Takes an int64_t, the mailbox. */
 int boxes_remove_row(cache_tx *tx, void *id);
 
-/* Before a removed mailbox is shown again: a suffix for its name if that has been given to another one. As any
- * new name it is the server's, too, from the next merge on (case 84). */
+/* Before a removed mailbox is shown again: a suffix for its name if that has been given to another one. As
+ * any new name it is the server's, too, from the next merge on (case 84). */
 void boxes_free_place(cache_rd *rd, struct mailbox *m);
 
 /* What the list says of a mailbox: special use, \Noselect, ...; which directories follow from that. */

@@ -58,7 +58,8 @@ static int find_object(const struct merge *m, int64_t object)
 static int find_renamed(struct merge *m, const struct cache_box *c)
 {
     char *aside;
-    int found = c->present ? find_listed(m, c->name) : -1;
+    bool named = c->present || !cache_find_box(m->round->w, c->name);
+    int found = named ? find_listed(m, c->name) : -1;
     if (found < 0 && brain_box_temporary(c->base_name, '/', c->id, &m->round->arena, &aside) == 0)
         found = find_listed(m, aside);
     return found;

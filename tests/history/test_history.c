@@ -110,7 +110,7 @@ static void kept_stories(void **state)
     }
     closedir(folder);
     print_message("kept histories: %u\n", n);
-    assert_true(n >= 17);
+    assert_true(n >= 18);
 }
 
 /* ---- the text form ---- */

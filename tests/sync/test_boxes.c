@@ -1,4 +1,5 @@
 /* Mailboxes: made, renamed and removed on either side. */
+#include <unistd.h>
 #include "rig.h"
 
 static int64_t fill(struct rig *r, const char *box, unsigned n)
@@ -322,6 +323,46 @@ static void removed_and_another_renamed_to_it(void **state)
     assert_int_equal(rig_copies(r, NULL, mail_wire(1)), 0);
 }
 
+/* The answer to the rename is lost, and then it is removed here: nothing comes back. */
+static void removed_when_its_rename_broke_off(void **state)
+{
+    struct rig *r = *state;
+    fill(r, "Lists", 1);
+    model_plan(r->model, &(struct model_trouble){.events = MODEL_APPLY, .nth = 1, .effect = true});
+    rig_stop(r);
+    rig_open(r);
+    file_rename_box(r, "Lists", "Old");
+    rig_start(r);
+    while (!model_struck(r->model))
+        usleep(1000);
+    rig_stop(r);
+    rig_open(r);
+    file_remove_box(r, "Old");
+    rig_start(r);
+    rig_agree(r);
+    assert_false(file_has_box(r, "Old") || file_has_box(r, "Lists"));
+    assert_int_equal(rig_copies(r, NULL, mail_wire(1)), 0);
+}
+
+static void removed_here_and_renamed_there(void **state)
+{
+    static struct rig r;
+    struct model_features with_ids = model_full;
+    (void)state;
+    with_ids.objectid = true;
+    rig_begin(&r, &with_ids);
+    rig_start(&r);
+    fill(&r, "Lists", 1);
+    rig_stop(&r);
+    rig_open(&r);
+    file_remove_box(&r, "Lists");
+    model_rename(r.model, "Lists", "Old");
+    rig_start(&r);
+    rig_agree(&r);
+    assert_int_equal(rig_copies(&r, NULL, mail_wire(1)), 0);
+    rig_end(&r);
+}
+
 /* As people do at the end of a year. */
 static void renamed_away_and_made_again_here(void **state)
 {
@@ -472,6 +513,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(removed_on_both_sides, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(removed_and_made_again_here, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(removed_and_another_renamed_to_it, rig_setup, rig_teardown),
+        cmocka_unit_test_setup_teardown(removed_when_its_rename_broke_off, rig_setup, rig_teardown),
+        cmocka_unit_test_teardown(removed_here_and_renamed_there, rig_end_open),
         cmocka_unit_test_setup_teardown(renamed_away_and_made_again_here, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(removed_and_its_name_given_to_a_new_one, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(removed_and_its_name_given_to_another_one, rig_setup, rig_teardown),
