@@ -128,7 +128,7 @@ static void check_count(struct world *w, unsigned n, unsigned count, bool apart)
     if (w->features & FEATURE_ALTERS)
         most += t->moved_here;
     if (w->doubt)
-        most += t->moved_here + (w->features & FEATURE_ALTERS ? t->count + t->here : 0);
+        most += t->moved_here + (w->features & FEATURE_ALTERS ? t->count + t->here + t->there : 0);
     if (count < least)
         world_wrong(w, "text %u: %u messages, and there should be %u", n, count, least);
     if (count > most)

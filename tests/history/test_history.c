@@ -110,7 +110,7 @@ static void kept_stories(void **state)
     }
     closedir(folder);
     print_message("kept histories: %u\n", n);
-    assert_true(n >= 18);
+    assert_true(n >= 19);
 }
 
 /* ---- the text form ---- */
