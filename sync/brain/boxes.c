@@ -363,9 +363,8 @@ static int side_to_rename(const struct merge *m, size_t i)
     const struct node *x = &m->node[i];
     const struct brain_box *b = &m->box[i];
 
-    if (b->keep || !x->base || rank_of(&b->side[0]) != rank_of(&b->side[1]))
-        return -1;
-    if (!x->now[0] || !x->now[1] || same_name(x->now[0], x->now[1]))
+    if (b->keep || !x->base || rank_of(&b->side[0]) != rank_of(&b->side[1]) ||
+        same_name(x->now[0], x->now[1]))
         return -1;
     for (int side = 0; side < 2; side++) /* left behind by a rename that was interrupted */
         if (is_temporary(m, i, x->now[side]))

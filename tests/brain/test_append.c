@@ -105,6 +105,21 @@ static void what_was_accepted_is_there(void **state)
     assert_int_equal(uid, 11);
 }
 
+/* Reading a body would tell nothing: what id and size do not prove is sent again. */
+static void without_a_content_of_ours(void **state)
+{
+    const struct brain_candidate proven[] = {{.uid = 10, .size = 500, .message_id = 77, .content = 5}};
+    const struct brain_candidate unsure[] = {{.uid = 10, .size = 90, .message_id = 77}};
+    struct brain_append bare = intent;
+    uint32_t uid = 0;
+    (void)state;
+    bare.content = 0;
+    assert_int_equal(brain_append_settle(&bare, 3, unsure, 1, &uid), BRAIN_APPEND_SEND);
+    assert_int_equal(uid, 0);
+    assert_int_equal(brain_append_settle(&bare, 3, proven, 1, &uid), BRAIN_APPEND_THERE);
+    assert_int_equal(uid, 10);
+}
+
 static void case_70_meanwhile(void **state)
 {
     uint32_t uid = 0;
@@ -300,6 +315,7 @@ int main(void)
         cmocka_unit_test(a_body_decides_between_two_texts),
         cmocka_unit_test(bodies_decide_when_ids_do_not),
         cmocka_unit_test(what_was_accepted_is_there),
+        cmocka_unit_test(without_a_content_of_ours),
         cmocka_unit_test(case_70_meanwhile),
         cmocka_unit_test(which_uids_are_credible),
         cmocka_unit_test(exactly_once),

@@ -79,7 +79,10 @@ static void case_80_created(void **state)
 {
     const struct box here[] = {BOX(NULL, "a/b", NULL), BOX(NULL, "a", NULL)};
     const struct box both[] = {BOX(NULL, "a", "a")};
+    const struct box long_name[] = {BOX(NULL, "b/c", NULL), BOX(NULL, "long", NULL)};
     (void)state;
+    CHECK("80, upper levels first, however long their names", long_name,
+          {BRAIN_BOX_CREATE, R, 80, "long", NULL}, {BRAIN_BOX_CREATE, R, 80, "b/c", NULL});
     CHECK("80", here, {BRAIN_BOX_CREATE, R, 80, "a", NULL}, {BRAIN_BOX_CREATE, R, 80, "a/b", NULL});
     CHECK("80, both", both, {BRAIN_BOX_AGREE, 0, 80, "a", NULL});
 }
@@ -89,10 +92,15 @@ static void case_81_removed(void **state)
     const struct box here[] = {BOX("a", NULL, "a"), BOX("a/b", NULL, "a/b")};
     const struct box there[] = {BOX("a", "a", NULL)};
     const struct box both[] = {BOX("a", NULL, NULL)};
+    const struct box several[] = {BOX("a", NULL, "a"), BOX("longer", NULL, "longer"), BOX("b/c", NULL, "b/c"),
+                                  BOX("third", NULL, "third")};
     (void)state;
     CHECK("81", here, {BRAIN_BOX_DELETE, R, 81, NULL, "a/b"}, {BRAIN_BOX_DELETE, R, 81, NULL, "a"});
     CHECK("81, the other way", there, {BRAIN_BOX_DELETE, L, 81, NULL, "a"});
     CHECK("81, both", both, {BRAIN_BOX_FORGET, 0, 81, NULL, NULL});
+    CHECK("81, the lowest first, and of one level the last", several, {BRAIN_BOX_DELETE, R, 81, NULL, "b/c"},
+          {BRAIN_BOX_DELETE, R, 81, NULL, "third"}, {BRAIN_BOX_DELETE, R, 81, NULL, "longer"},
+          {BRAIN_BOX_DELETE, R, 81, NULL, "a"});
 }
 
 static void cases_82_and_83_mail_that_the_other_side_never_saw(void **state)
@@ -117,7 +125,9 @@ static void inbox_is_kept(void **state)
     const struct box inbox[] = {BOX("INBOX", "INBOX", NULL, .keep = true), BOX("x", NULL, NULL)};
     const struct box renamed[] = {BOX("INBOX", "old", "INBOX", .keep = true)};
     const struct box fresh[] = {BOX(NULL, NULL, "INBOX", .keep = true)};
+    const struct box in_the_way[] = {BOX("INBOX", "INBOX", NULL, .keep = true), BOX("a", "a", "INBOX")};
     (void)state;
+    check("another one has its name there", in_the_way, 2, NULL, 0);
     CHECK("missing", inbox, {BRAIN_BOX_FORGET, 0, 81, NULL, NULL});
     check("renamed", renamed, 1, NULL, 0);
     CHECK("first seen", fresh, {BRAIN_BOX_CREATE, L, 80, "INBOX", NULL});
@@ -128,7 +138,11 @@ static void case_84_one_rename_takes_the_children(void **state)
     const struct box tree[] = {BOX("a/b", "x/b", "a/b"), BOX("a", "x", "a"), BOX("ab", "ab", "ab")};
     const struct box deep[] = {BOX("a", "x", "a"), BOX("a/b", "x/y", "a/b"), BOX("a/b/c", "x/y/c", "a/b/c")};
     const struct box both[] = {BOX("a", "x", "x")};
+    const struct box up[] = {BOX("a/b/b/b", "a/b/b", "a/b/b/b"), BOX("a/b/b", "a/b", "a/b/b"),
+                             BOX("a/b", "a", "a/b")};
     (void)state;
+    CHECK("84, a level up: what is below gets names that it has left", up,
+          {BRAIN_BOX_RENAME, R, 84, "a", "a/b"});
     CHECK("84", tree, {BRAIN_BOX_RENAME, R, 84, "x", "a"});
     CHECK("84, twice", deep, {BRAIN_BOX_RENAME, R, 84, "x", "a"}, {BRAIN_BOX_RENAME, R, 84, "x/y", "x/b"});
     CHECK("84, both", both, {BRAIN_BOX_AGREE, 0, 84, "x", NULL});
@@ -168,6 +182,8 @@ static void case_89_a_suffix(void **state)
     const struct box gone[] = {BOX("b", "b", NULL), BOX("a", "a", "b")};
     const struct box collides[] = {BOX("a", "b", "a"), BOX("b/x", "b/x", "b/x"), BOX("a/x", "a/x", "a/x"),
                                    BOX(NULL, "c", NULL)};
+    const struct box collides_first[] = {BOX("x/y", "x/y", "x/y"), BOX("a/x", "a/x", "a/x"),
+                                         BOX("b/x", "b/x", "b/x"), BOX("a", "b", "a"), BOX(NULL, "c", NULL)};
     const struct box of_a_level[] = {BOX("p", "q", "a"), BOX(NULL, "a", NULL), BOX("x", "a/x", "x")};
     const struct box all_taken[] = {BOX("b", "b", NULL, .unsynced_left = true),
                                     BOX("a", "a", "b"),
@@ -190,6 +206,8 @@ static void case_89_a_suffix(void **state)
     CHECK("89, it would come along to where another one is", collides,
           {BRAIN_BOX_RENAME, L, 89, "b/x~2", "b/x"}, {BRAIN_BOX_RENAME, L, 86, "a", "b"},
           {BRAIN_BOX_CREATE, R, 80, "c", NULL});
+    CHECK("89, the same in another order", collides_first, {BRAIN_BOX_RENAME, L, 89, "b/x~2", "b/x"},
+          {BRAIN_BOX_RENAME, L, 86, "a", "b"}, {BRAIN_BOX_CREATE, R, 80, "c", NULL});
     check("89, no name is free", all_taken, COUNT(all_taken), NULL, 0);
     CHECK("89, of a level", of_a_level, {BRAIN_BOX_RENAME, L, 86, "x", "a/x"},
           {BRAIN_BOX_RENAME, L, 89, "a~2", "a"}, {BRAIN_BOX_RENAME, L, 86, "a", "q"},
@@ -238,6 +256,9 @@ static void case_86_through_a_temporary_name(void **state)
                                     BOX("p", "p", "p")};
     const struct box inside[] = {BOX("a", "a/b", "a", .key = 7)};
     const struct box interrupted[] = {BOX("a", "b", "mailmount-moving-7", .key = 7)};
+    const struct box interrupted_below[] = {BOX("p/a", "p/b", "p/mailmount-moving-7", .key = 7),
+                                            BOX("p", "p", "p")};
+    const struct box interrupted_here[] = {BOX("a", "mailmount-moving-7", "a", .key = 7)};
     const struct box somebody_elses[] = {BOX("a", "b", "mailmount-moving-8", .key = 7)};
     (void)state;
     CHECK("86, exchanged", exchanged, {BRAIN_BOX_RENAME, 1, 86, "p/mailmount-moving-7", "p/a"},
@@ -245,6 +266,10 @@ static void case_86_through_a_temporary_name(void **state)
     CHECK("86, into itself", inside, {BRAIN_BOX_RENAME, 1, 86, "mailmount-moving-7", "a"},
           {BRAIN_BOX_RENAME, 1, 84, "a/b", "mailmount-moving-7"});
     CHECK("86, interrupted", interrupted, {BRAIN_BOX_RENAME, 1, 86, "b", "mailmount-moving-7"});
+    CHECK("86, interrupted, below a level", interrupted_below,
+          {BRAIN_BOX_RENAME, 1, 86, "p/b", "p/mailmount-moving-7"});
+    CHECK("86, interrupted, on the other side", interrupted_here,
+          {BRAIN_BOX_RENAME, 0, 86, "a", "mailmount-moving-7"});
     CHECK("86, and renamed by somebody while it was there", renamed_aside,
           {BRAIN_BOX_RENAME, L, 86, "y", "b"});
     CHECK("86, exchanged with one that was agreed on elsewhere", not_by_base,
@@ -256,12 +281,43 @@ static void case_86_through_a_temporary_name(void **state)
           {BRAIN_BOX_RENAME, 0, 86, "mailmount-moving-8", "b"});
 }
 
+static void what_temporary_names_are(void **state)
+{
+    const struct {
+        const char *name;
+        char delimiter;
+        int64_t key;
+        const char *expected;
+    } c[] = {{"a", '/', 0, "mailmount-moving-0"},
+             {"p/q/a", '/', 9, "p/q/mailmount-moving-9"},
+             {"p.a", '.', 1020, "p.mailmount-moving-1020"},
+             {"p/a", 0, 10, "mailmount-moving-10"},
+             {"a", '/', INT64_MAX, "mailmount-moving-9223372036854775807"},
+             {"a", '/', -1, "mailmount-moving-18446744073709551615"}}; /* the longest */
+    struct arena arena = {0};
+    (void)state;
+    for (size_t i = 0; i < COUNT(c); i++) {
+        char *name = NULL;
+        assert_int_equal(brain_box_temporary(c[i].name, c[i].delimiter, c[i].key, &arena, &name), 0);
+        assert_string_equal(name, c[i].expected);
+    }
+    arena_finish(&arena);
+}
+
 static void renames_wait_for_each_other(void **state)
 {
+    const struct box long_chain[] = {BOX("a", "a", "b"), BOX("b", "b", "c"), BOX("c", "c", "d"),
+                                     BOX("d", "d", "e"), BOX("e", "e", "f"), BOX("f", "f", "g"),
+                                     BOX("g", "g", "h"), BOX("h", "h", "i"), BOX("i", "i", "j")};
     const struct box chain[] = {BOX("a", "b", "a"), BOX("b", "c", "b")};
     const struct box into_new[] = {BOX("a", "n/a", "a"), BOX(NULL, "n", NULL)};
     const struct box into_taken[] = {BOX("a", "b", "a"), BOX("b", NULL, "b")};
     (void)state;
+    CHECK("a long chain goes on in the next round", long_chain, {BRAIN_BOX_RENAME, L, 85, "j", "i"},
+          {BRAIN_BOX_RENAME, L, 85, "i", "h"}, {BRAIN_BOX_RENAME, L, 85, "h", "g"},
+          {BRAIN_BOX_RENAME, L, 85, "g", "f"}, {BRAIN_BOX_RENAME, L, 85, "f", "e"},
+          {BRAIN_BOX_RENAME, L, 85, "e", "d"}, {BRAIN_BOX_RENAME, L, 85, "d", "c"},
+          {BRAIN_BOX_RENAME, L, 85, "c", "b"});
     CHECK("chain", chain, {BRAIN_BOX_RENAME, R, 84, "c", "b"}, {BRAIN_BOX_RENAME, R, 84, "b", "a"});
     CHECK("into a new level", into_new, {BRAIN_BOX_CREATE, R, 80, "n", NULL},
           {BRAIN_BOX_RENAME, R, 84, "n/a", "a"});
@@ -288,6 +344,9 @@ static void case_87_levels(void **state)
     const struct box raised[] = {BOX("-a", "-a", "a")};
     const struct box lowered[] = {BOX("a", "a", "-a"), BOX("a/b", "a/b", "a/b")};
     const struct box alive[] = {BOX("-a", NULL, "-a"), BOX(NULL, NULL, "a/b")};
+    const struct box agreed[] = {BOX(NULL, "-a", "-a")};
+    const struct box alive_before[] = {BOX(NULL, NULL, "a/b"), BOX("-a", NULL, "-a"),
+                                       BOX("d", "d", NULL, .held = true)};
     const struct box alive_soon[] = {BOX("-a", NULL, "-a"), BOX(NULL, "a/b", NULL)};
     const struct box empty[] = {BOX("-a", NULL, "-a"), BOX("a/b", NULL, "a/b")};
     const struct box removed[] = {BOX("-a", NULL, "-a"), BOX("c", "c", "c"), BOX(NULL, "d", NULL)};
@@ -298,6 +357,9 @@ static void case_87_levels(void **state)
     CHECK("it can be selected now", raised, {BRAIN_BOX_CREATE, L, 80, "a", NULL});
     CHECK("it cannot any more", lowered, {BRAIN_BOX_DELETE, L, 81, NULL, "a"});
     CHECK("something is below", alive, {BRAIN_BOX_CREATE, L, 80, "a/b", NULL});
+    CHECK("87, on both", agreed, {BRAIN_BOX_AGREE, 0, 87, "a", NULL});
+    CHECK("something is below, in another order", alive_before, {BRAIN_BOX_CREATE, L, 80, "a/b", NULL},
+          {BRAIN_BOX_HOLD, R, 75, NULL, NULL});
     CHECK("something will be below", alive_soon, {BRAIN_BOX_CREATE, R, 80, "a/b", NULL});
     CHECK("nothing is below", empty, {BRAIN_BOX_DELETE, R, 81, NULL, "a/b"},
           {BRAIN_BOX_DELETE, R, 81, NULL, "a"});
@@ -371,6 +433,7 @@ int main(void)
         cmocka_unit_test(levels_are_not_renamed),
         cmocka_unit_test(temporary_names_that_are_taken),
         cmocka_unit_test(a_name_that_was_agreed_on_waits_too),
+        cmocka_unit_test(what_temporary_names_are),
         cmocka_unit_test(renames_wait_for_each_other),
         cmocka_unit_test(creations_follow_renames),
         cmocka_unit_test(case_87_levels),

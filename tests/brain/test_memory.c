@@ -1,6 +1,6 @@
 /*
- * Memory that runs out at each allocation: -ENOMEM, and nothing is set. And nobody writes beyond what he was
- * given: this program has an arena of its own, whose pieces end in a mark.
+ * Memory that runs out at each allocation, for good or for that one alone: -ENOMEM, and nothing is set. And
+ * nobody writes beyond what he was given: this program has an arena of its own, whose pieces end in a mark.
  */
 #include "check.h"
 #include <errno.h>
@@ -17,11 +17,14 @@ struct arena_block {
 };
 
 static unsigned allowed; /* allocations that succeed */
+static bool recovers;    /* after the one that does not, all do */
 
 void *arena_alloc(struct arena *a, size_t n, size_t size)
 {
-    if (!allowed)
+    if (!allowed) {
+        allowed = recovers ? ALLOCATIONS_MAX : 0;
         return NULL;
+    }
     allowed--;
     struct arena_block *block = calloc(1, sizeof *block + n * size + MARK_BYTES);
     assert_non_null(block);
@@ -106,8 +109,9 @@ static int merge_with_suffix(struct arena *arena, void *ret)
 }
 
 /* Returns how many allocations it takes. */
-static unsigned run_out(int (*call)(struct arena *arena, void *ret))
+static unsigned run_out(int (*call)(struct arena *arena, void *ret), bool only_once)
 {
+    recovers = only_once;
     for (unsigned n = 0; n < ALLOCATIONS_MAX; n++) {
         struct arena arena = {0};
         unsigned char ret[64], untouched[64];
@@ -128,10 +132,12 @@ static unsigned run_out(int (*call)(struct arena *arena, void *ret))
 static void memory_runs_out(void **state)
 {
     (void)state;
-    assert_int_equal(run_out(merge_some_messages), 2);
-    assert_int_equal(run_out(pair_some), 6);
-    assert_int_equal(run_out(merge_exchanged), 16);
-    assert_int_equal(run_out(merge_with_suffix), 9);
+    for (int only_once = 0; only_once < 2; only_once++) {
+        assert_int_equal(run_out(merge_some_messages, only_once), 2);
+        assert_int_equal(run_out(pair_some, only_once), 6);
+        assert_int_equal(run_out(merge_exchanged, only_once), 16);
+        assert_int_equal(run_out(merge_with_suffix, only_once), 9);
+    }
 }
 
 int main(void)
