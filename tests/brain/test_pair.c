@@ -95,11 +95,19 @@ static void the_date_before_the_rest(void **state)
                             .right = {{.message_id = 4, .size = 9, .date_s = 5}},
                             .n_left = 1,
                             .n_right = 1};
+    struct scene one_has_a_date = {
+        .left = {{.message_id = 4, .size = 9}, {.message_id = 4, .size = 9, .date_s = 3}},
+        .right = {{.message_id = 4, .size = 9, .date_s = 2}},
+        .n_left = 2,
+        .n_right = 1};
     (void)state;
     pair_up(&s);
     assert_int_equal(partner(&s, 0), 1);
     assert_int_equal(partner(&s, 1), 0);
     arena_finish(&s.arena);
+    pair_up(&one_has_a_date); /* it may be either of the two */
+    assert_int_equal(one_has_a_date.n, 0);
+    arena_finish(&one_has_a_date.arena);
     pair_up(&unknown);
     assert_int_equal(partner(&unknown, 0), 0);
     arena_finish(&unknown.arena);
