@@ -125,9 +125,10 @@ static void inbox_is_kept(void **state)
     const struct box inbox[] = {BOX("INBOX", "INBOX", NULL, .keep = true), BOX("x", NULL, NULL)};
     const struct box renamed[] = {BOX("INBOX", "old", "INBOX", .keep = true)};
     const struct box fresh[] = {BOX(NULL, NULL, "INBOX", .keep = true)};
-    const struct box in_the_way[] = {BOX("INBOX", "INBOX", NULL, .keep = true), BOX("a", "a", "INBOX")};
+    const struct box in_the_way[] = {BOX("INBOX", "INBOX", NULL, .keep = true), BOX("a", "a", "INBOX"),
+                                     BOX("a/b", "a/b", "INBOX/b")};
     (void)state;
-    check("another one has its name there", in_the_way, 2, NULL, 0);
+    check("another one has its name there", in_the_way, 3, NULL, 0);
     CHECK("missing", inbox, {BRAIN_BOX_FORGET, 0, 81, NULL, NULL});
     check("renamed", renamed, 1, NULL, 0);
     CHECK("first seen", fresh, {BRAIN_BOX_CREATE, L, 80, "INBOX", NULL});
@@ -182,8 +183,8 @@ static void case_89_a_suffix(void **state)
     const struct box gone[] = {BOX("b", "b", NULL), BOX("a", "a", "b")};
     const struct box collides[] = {BOX("a", "b", "a"), BOX("b/x", "b/x", "b/x"), BOX("a/x", "a/x", "a/x"),
                                    BOX(NULL, "c", NULL)};
-    const struct box collides_first[] = {BOX("x/y", "x/y", "x/y"), BOX("a/x", "a/x", "a/x"),
-                                         BOX("b/x", "b/x", "b/x"), BOX("a", "b", "a"), BOX(NULL, "c", NULL)};
+    const struct box collides_first[] = {BOX("b/x", "b/x", "b/x"), BOX("x", "x", "x"),
+                                         BOX("a/x", "a/x", "a/x"), BOX("a", "b", "a"), BOX(NULL, "c", NULL)};
     const struct box of_a_level[] = {BOX("p", "q", "a"), BOX(NULL, "a", NULL), BOX("x", "a/x", "x")};
     const struct box all_taken[] = {BOX("b", "b", NULL, .unsynced_left = true),
                                     BOX("a", "a", "b"),
