@@ -72,8 +72,8 @@ struct node {
     const char *now[2]; /* NULL: not on that side */
     const char *base;   /* NULL: none */
     struct fate fate;
-    bool renamed, created, parked; /* planned already */
-    bool yields;                   /* the winner's name counts, whoever renamed it */
+    bool renamed, created; /* planned already */
+    bool yields;           /* the winner's name counts, whoever renamed it */
 };
 
 struct merge {
@@ -544,13 +544,12 @@ static int step_aside(struct merge *m, size_t i, int side)
     struct node *x = &m->node[i];
     char *aside;
 
-    if (x->parked || is_temporary(m, i, x->now[side]) || !waits_for_itself(m, side, i))
+    if (is_temporary(m, i, x->now[side]) || !waits_for_itself(m, side, i))
         return 0;
     if (brain_box_temporary(x->now[side], m->delimiter, m->box[i].key, m->arena, &aside) < 0)
         return -ENOMEM;
     if (!is_free(m, side, aside, x))
         return 0;
-    x->parked = true;
     int r = emit_rename(m, i, side, aside, 86);
     return r < 0 ? r : 1;
 }

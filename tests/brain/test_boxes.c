@@ -178,13 +178,19 @@ static void case_89_a_suffix(void **state)
 {
     const struct box made_there_too[] = {BOX("c", "b", "c"), BOX(NULL, "c", NULL), BOX(NULL, NULL, "b")};
     const struct box unsent[] = {BOX("b", "b", NULL, .unsynced_left = true), BOX("a", "a", "b")};
-    const struct box second[] = {BOX("b", "b", NULL, .unsynced_left = true), BOX("a", "a", "b"),
-                                 BOX("b~2", "b~2", "b~2"), BOX(NULL, NULL, "b~3"), BOX("b~4", NULL, NULL)};
+    const struct box second[] = {BOX("b", "b", NULL, .unsynced_left = true),
+                                 BOX("a", "a", "b"),
+                                 BOX("b~2", "b~2", "b~2"),
+                                 BOX(NULL, NULL, "b~3"),
+                                 BOX("b~4", NULL, NULL),
+                                 BOX(NULL, "b~5", NULL)};
     const struct box gone[] = {BOX("b", "b", NULL), BOX("a", "a", "b")};
     const struct box collides[] = {BOX("a", "b", "a"), BOX("b/x", "b/x", "b/x"), BOX("a/x", "a/x", "a/x"),
                                    BOX(NULL, "c", NULL)};
     const struct box collides_first[] = {BOX("b/x", "b/x", "b/x"), BOX("x", "x", "x"),
                                          BOX("a/x", "a/x", "a/x"), BOX("a", "b", "a"), BOX(NULL, "c", NULL)};
+    const struct box collides_twice[] = {BOX("a", "b", "a"), BOX("b/x", "b/x", "b/x"),
+                                         BOX("a/x", "a/x", "a/x"), BOX("a/x~2", "a/x~2", "a/x~2")};
     const struct box of_a_level[] = {BOX("p", "q", "a"), BOX(NULL, "a", NULL), BOX("x", "a/x", "x")};
     const struct box all_taken[] = {BOX("b", "b", NULL, .unsynced_left = true),
                                     BOX("a", "a", "b"),
@@ -201,14 +207,16 @@ static void case_89_a_suffix(void **state)
           {BRAIN_BOX_CREATE, L, 80, "b", NULL});
     CHECK("89, its name was given away there", unsent, {BRAIN_BOX_RENAME, L, 89, "b~2", "b"},
           {BRAIN_BOX_RENAME, L, 85, "b", "a"}, {BRAIN_BOX_CREATE, R, 83, "b~2", NULL});
-    CHECK("89, the next that is free", second, {BRAIN_BOX_RENAME, L, 89, "b~5", "b"},
-          {BRAIN_BOX_RENAME, L, 85, "b", "a"}, {BRAIN_BOX_CREATE, R, 83, "b~5", NULL},
-          {BRAIN_BOX_CREATE, L, 80, "b~3", NULL}, {BRAIN_BOX_FORGET, 0, 81, NULL, NULL});
+    CHECK("89, the next that is free", second, {BRAIN_BOX_RENAME, L, 89, "b~6", "b"},
+          {BRAIN_BOX_RENAME, L, 85, "b", "a"}, {BRAIN_BOX_CREATE, R, 83, "b~6", NULL},
+          {BRAIN_BOX_CREATE, L, 80, "b~3", NULL}, {BRAIN_BOX_CREATE, R, 80, "b~5", NULL},
+          {BRAIN_BOX_FORGET, 0, 81, NULL, NULL});
     CHECK("89, it would come along to where another one is", collides,
           {BRAIN_BOX_RENAME, L, 89, "b/x~2", "b/x"}, {BRAIN_BOX_RENAME, L, 86, "a", "b"},
           {BRAIN_BOX_CREATE, R, 80, "c", NULL});
     CHECK("89, the same in another order", collides_first, {BRAIN_BOX_RENAME, L, 89, "b/x~2", "b/x"},
           {BRAIN_BOX_RENAME, L, 86, "a", "b"}, {BRAIN_BOX_CREATE, R, 80, "c", NULL});
+    CHECK("89, one suffix in a round", collides_twice, {BRAIN_BOX_RENAME, L, 89, "b/x~2", "b/x"});
     check("89, no name is free", all_taken, COUNT(all_taken), NULL, 0);
     CHECK("89, of a level", of_a_level, {BRAIN_BOX_RENAME, L, 86, "x", "a/x"},
           {BRAIN_BOX_RENAME, L, 89, "a~2", "a"}, {BRAIN_BOX_RENAME, L, 86, "a", "q"},
@@ -307,6 +315,9 @@ static void what_temporary_names_are(void **state)
 
 static void renames_wait_for_each_other(void **state)
 {
+    const struct box for_a_circle[] = {BOX("c", "a/x", "c", .key = 7), BOX("a", "b", "a", .key = 8),
+                                       BOX("b", "a", "b", .key = 9)};
+    const struct box for_no_mailbox[] = {BOX("m", "n/m", "m", .key = 7), BOX("n", "m", "n", .key = 8)};
     const struct box long_chain[] = {BOX("a", "a", "b"), BOX("b", "b", "c"), BOX("c", "c", "d"),
                                      BOX("d", "d", "e"), BOX("e", "e", "f"), BOX("f", "f", "g"),
                                      BOX("g", "g", "h"), BOX("h", "h", "i"), BOX("i", "i", "j")};
@@ -319,6 +330,11 @@ static void renames_wait_for_each_other(void **state)
           {BRAIN_BOX_RENAME, L, 85, "g", "f"}, {BRAIN_BOX_RENAME, L, 85, "f", "e"},
           {BRAIN_BOX_RENAME, L, 85, "e", "d"}, {BRAIN_BOX_RENAME, L, 85, "d", "c"},
           {BRAIN_BOX_RENAME, L, 85, "c", "b"});
+    CHECK("for an exchange, which is what goes through a temporary name", for_a_circle,
+          {BRAIN_BOX_RENAME, R, 86, "mailmount-moving-8", "a"}, {BRAIN_BOX_RENAME, R, 84, "a", "b"},
+          {BRAIN_BOX_RENAME, R, 84, "a/x", "c"}, {BRAIN_BOX_RENAME, R, 84, "b", "mailmount-moving-8"});
+    CHECK("for a level that is no mailbox on the other side", for_no_mailbox,
+          {BRAIN_BOX_RENAME, L, 86, "n", "m"}, {BRAIN_BOX_RENAME, L, 86, "m", "n/m"});
     CHECK("chain", chain, {BRAIN_BOX_RENAME, R, 84, "c", "b"}, {BRAIN_BOX_RENAME, R, 84, "b", "a"});
     CHECK("into a new level", into_new, {BRAIN_BOX_CREATE, R, 80, "n", NULL},
           {BRAIN_BOX_RENAME, R, 84, "n/a", "a"});
@@ -399,8 +415,16 @@ static void temporary_names_that_are_taken(void **state)
         BOX("a", "b", "a", .key = 1), BOX("b", "a", "b", .key = 2),
         BOX("mailmount-moving-1", "mailmount-moving-1", "mailmount-moving-1", .key = 3),
         BOX("mailmount-moving-2", "mailmount-moving-2", "mailmount-moving-2", .key = 4)};
+    const struct box exchanged_here[] = {BOX("a", "b", "a", .key = 1), BOX("b", "a", "b", .key = 2),
+                                         BOX(NULL, NULL, "mailmount-moving-1"),
+                                         BOX(NULL, NULL, "mailmount-moving-2")};
     (void)state;
     check("no name is free", exchanged, 4, NULL, 0);
+    CHECK("on one side: it is taken back on the other one", exchanged_here,
+          {BRAIN_BOX_RENAME, L, 86, "mailmount-moving-1", "b"}, {BRAIN_BOX_RENAME, L, 86, "b", "a"},
+          {BRAIN_BOX_RENAME, L, 85, "a", "mailmount-moving-1"},
+          {BRAIN_BOX_CREATE, L, 80, "mailmount-moving-1", NULL},
+          {BRAIN_BOX_CREATE, L, 80, "mailmount-moving-2", NULL});
 }
 
 /* The level above a new name was agreed on under that of another one, which waits for this one
