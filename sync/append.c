@@ -111,35 +111,46 @@ static int hash_end(void *arg, uint32_t uid, bool whole)
     return 0;
 }
 
-struct old_text {
+struct known_text {
     cache_rd *rd;
-    int64_t edited; /* row */
+    const struct pending *p;
     uint64_t content;
+    bool known, old; /* another row has it; and that was edited to what is announced */
 };
 
 enum { EDITS_MAX = 32 }; /* of one message, before the server has seen any of them */
 
-/* Is this row's text one that was edited, in the end, to that of the row in question? */
-static int is_old_text(void *arg, const struct message *m)
+static bool was_edited_to(cache_rd *rd, const struct message *m, int64_t id)
 {
-    const struct old_text *old = arg;
     struct message next = *m;
-
-    if (!m->has_hash || content_number(m->hash) != old->content)
-        return 0;
     for (unsigned i = 0; i < EDITS_MAX && next.after; i++)
-        if (next.after == old->edited)
-            return 1;
-        else if (message_get(old->rd, next.after, &next) < 0)
-            return 0;
-    return 0;
+        if (next.after == id)
+            return true;
+        else if (message_get(rd, next.after, &next) < 0)
+            return false;
+    return false;
 }
 
-/* The text before an edit is not what the server made of ours (case 63). */
-static bool has_old_text(struct engine *e, const struct pending *p, uint64_t content)
+static int note_text(void *arg, const struct message *m)
 {
-    struct old_text old = {.rd = cache_reader(e->cache), .edited = p->message, .content = content};
-    return p->message_id && message_each_by_message_id(old.rd, p->message_id, is_old_text, &old) > 0;
+    struct known_text *t = arg;
+    if (m->id == t->p->message || !m->has_hash || content_number(m->hash) != t->content)
+        return 0;
+    t->known = true;
+    t->old = was_edited_to(t->rd, m, t->p->message);
+    return t->old;
+}
+
+/* What else has this text? That from before an edit is not what the server made of ours, and one that another
+ * row has is hardly (case 63). */
+static enum worker_result mark_known(struct engine *e, const struct pending *p, struct brain_candidate *c)
+{
+    struct known_text t = {.rd = cache_reader(e->cache), .p = p, .content = c->content};
+    if (p->message_id && message_each_by_message_id(t.rd, p->message_id, note_text, &t) < 0)
+        return WORKER_LOCAL;
+    c->known = t.known;
+    c->paired = t.old;
+    return WORKER_DONE;
 }
 
 /* Reads the body of one candidate, for its content. A message that is gone meanwhile has content 1, which
@@ -172,7 +183,7 @@ static enum worker_result read_candidate(struct engine *e, struct found *f, cons
     for (size_t i = 0; i < f->scan.n; i++)
         if (f->candidate[i].uid == uid) {
             f->candidate[i].content = content;
-            f->candidate[i].paired = has_old_text(e, p, content);
+            return mark_known(e, p, &f->candidate[i]);
         }
     return WORKER_DONE;
 }

@@ -36,19 +36,21 @@ static enum fit candidate_fit(const struct brain_append *intent, const struct br
     return c->size && c->size == intent->size ? FIT_ID_AND_SIZE : FIT_ID;
 }
 
-/* Of what is there and is not our text: the one that must be what the server made of it. 0: none. */
+/* Of what is there and is not our text: the one that must be what the server made of it, the last one of
+ * those whose text nobody knows. 0: none. */
 static uint32_t altered(const struct brain_append *intent, const struct brain_candidate *candidate, size_t n)
 {
-    uint32_t uid = 0;
+    const struct brain_candidate *best = NULL;
     size_t fits = 0;
     for (size_t i = 0; i < n; i++) {
         const struct brain_candidate *c = &candidate[i];
         if (c->paired || c->uid < intent->uidnext || c->message_id != intent->message_id)
             continue;
         fits++;
-        uid = c->uid > uid ? c->uid : uid;
+        bool better = !best || (best->known == c->known ? c->uid > best->uid : best->known);
+        best = better ? c : best;
     }
-    return intent->message_id || fits == 1 ? uid : 0;
+    return best && (intent->message_id || fits == 1) ? best->uid : 0;
 }
 
 enum brain_append_verdict brain_append_settle(const struct brain_append *intent, uint32_t uidvalidity_now,

@@ -136,6 +136,7 @@ struct brain_candidate { /* a message seen in that mailbox; those below intent.u
     int64_t size, message_id;
     uint64_t content; /* 0: not known */
     bool paired;      /* belongs to another row already, or has the text from before an edit */
+    bool known; /* another row has this text: it is what the server made of ours only if nothing else is */
 };
 
 enum brain_append_verdict {

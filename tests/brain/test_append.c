@@ -105,6 +105,27 @@ static void what_was_accepted_is_there(void **state)
     assert_int_equal(uid, 11);
 }
 
+/* Of several, one whose text nobody knows; the last one of these. */
+static void what_was_altered_is_a_new_text(void **state)
+{
+    static const bool known[][3] = {{false, false, false}, {true, true, true},   {true, false, false},
+                                    {false, true, true},   {false, false, true}, {true, true, false}};
+    static const unsigned taken[] = {12, 12, 12, 10, 11, 12};
+    struct brain_append said = intent;
+    (void)state;
+    said.accepted = true;
+    for (size_t i = 0; i < COUNT(known); i++)
+        for (size_t turn = 0; turn < 3; turn++) {
+            struct brain_candidate c[3];
+            uint32_t uid = 0;
+            for (unsigned k = 0; k < 3; k++)
+                c[(k + turn) % 3] = (struct brain_candidate){
+                    .uid = 10 + k, .size = 90, .message_id = 77, .content = 5 + k, .known = known[i][k]};
+            assert_int_equal(brain_append_settle(&said, 3, c, 3, &uid), BRAIN_APPEND_THERE);
+            assert_int_equal(uid, taken[i]);
+        }
+}
+
 /* Reading a body would tell nothing: what id and size do not prove is sent again. */
 static void without_a_content_of_ours(void **state)
 {
@@ -315,6 +336,7 @@ int main(void)
         cmocka_unit_test(a_body_decides_between_two_texts),
         cmocka_unit_test(bodies_decide_when_ids_do_not),
         cmocka_unit_test(what_was_accepted_is_there),
+        cmocka_unit_test(what_was_altered_is_a_new_text),
         cmocka_unit_test(without_a_content_of_ours),
         cmocka_unit_test(case_70_meanwhile),
         cmocka_unit_test(which_uids_are_credible),

@@ -124,9 +124,10 @@ static void check_count(struct world *w, unsigned n, unsigned count, bool apart)
         most += t->moved_there ? t->moved_there + t->moved_here : 0;
     if (w->lost)
         most += t->moved_here + t->removed + (w->features & FEATURE_ALTERS ? t->count + t->here : 0);
-    /* A copy that broke off, of what the server has altered, does not look like ours. */
+    /* A move of what the server has altered: it does not look like ours there, and is sent again, while the
+     * source may still be there. */
     if (w->features & FEATURE_ALTERS)
-        most += t->moved_here;
+        most += 2 * t->moved_here;
     if (w->doubt)
         most += t->moved_here + (w->features & FEATURE_ALTERS ? t->count + t->here + t->there : 0);
     if (count < least)

@@ -45,21 +45,21 @@ static struct brain_append intent_of(const struct world *w, const struct row *r)
                                  .message_id = t->message_id,
                                  .date_s = t->date_s,
                                  .content = content_of(r->text),
-                                 .accepted = r->intent.accepted};
+                                 .accepted = r->intent.accepted,
+                                 .look_alike = r->intent.move};
 }
 
-/* Is it the text from before an edit? (as in sync/append.c) */
-static bool is_old_text(struct world *w, const struct row *edited, unsigned text)
+/* What else has this text? (as in sync/append.c) */
+static void mark_known(struct world *w, const struct row *edited, unsigned text, struct brain_candidate *c)
 {
     for (size_t i = 0; i < w->cache.rows; i++) {
         const struct row *r = &w->cache.row[i];
-        if (!r->id || r->text != text)
+        if (!r->id || r == edited || r->text != text)
             continue;
+        c->known = true;
         for (; r && r->after; r = cache_row(w, r->after))
-            if (r->after == edited->id)
-                return true;
+            c->paired |= r->after == edited->id;
     }
-    return false;
 }
 
 /* False when the line broke. */
@@ -83,7 +83,8 @@ static bool verdict(struct world *w, const struct server_box *s, const struct ro
         for (size_t i = 0; i < n; i++)
             if (candidate[i].uid == *ret_uid) {
                 candidate[i].content = m ? content_of(m->text) : UINT64_MAX;
-                candidate[i].paired = m && is_old_text(w, r, m->text);
+                if (m)
+                    mark_known(w, r, m->text, &candidate[i]);
             }
     }
 }
@@ -202,19 +203,26 @@ static void announce(struct world *w, struct row *r, const struct server_box *s,
     cache_commit(w, NOW);
 }
 
+/* A server says OK, too, to filing what is gone (case 49): that counts where the source is still there. */
+static bool ok_counts(struct world *w, const struct row *r)
+{
+    const struct server_box *source = r->intent.move ? round_remote(w, r->intent.source) : NULL;
+    return !r->intent.move || (source && server_mail(w, source, r->intent.source_uid));
+}
+
 /* The server says where it is, or that it is there; it is believed when that is possible. */
 static bool answered(struct round *round, int64_t row, struct mail *m, uint32_t uidvalidity, flags_t flags)
 {
     struct world *w = round->w;
     struct row *r = cache_row(w, row);
     struct brain_append expected = {.uidvalidity = r->intent.uidvalidity, .uidnext = r->intent.uidnext};
-    uint32_t uid = w->features & FEATURE_UIDPLUS ? m->uid : 0;
+    uint32_t uid = m && w->features & FEATURE_UIDPLUS ? m->uid : 0;
 
     if (brain_append_uid_credible(&expected, uidvalidity, uid)) {
         confirm(w, r, uid, flags);
         return true;
     }
-    r->intent.accepted = true;
+    r->intent.accepted = ok_counts(w, r);
     cache_commit(w, NOW);
     return settle_row(round, row);
 }
@@ -313,10 +321,12 @@ bool round_move(struct round *round, int64_t row, const struct brain_op *op)
     source = round_remote(w, r->intent.source);
     s = target_box(w, op);
     struct mail *m = source ? server_mail(w, source, uid) : NULL;
-    if (!m || !s) { /* it is gone, or NO: another round will tell */
+    if (!s) { /* NO: another round will tell */
         drop_intent(w, r);
         return cut == CUT_NOT;
     }
+    if (!m) /* OK, and nothing was done */
+        return cut == CUT_NOT && answered(round, row, NULL, s->uidvalidity, r->intent.flags);
     struct mail *copy = server_store(w, s, m->text, m->flags);
     if (!copy)
         return false;

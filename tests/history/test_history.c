@@ -110,7 +110,7 @@ static void kept_stories(void **state)
     }
     closedir(folder);
     print_message("kept histories: %u\n", n);
-    assert_true(n >= 19);
+    assert_true(n >= 20);
 }
 
 /* ---- the text form ---- */
