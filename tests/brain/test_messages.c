@@ -367,6 +367,27 @@ static void a_move_with_other_flags_is_case_41(void **state)
         }
 }
 
+/* What one side alone can store differs for ever, and is nothing that follows. */
+static void a_move_with_flags_kept_back_is_case_40(void **state)
+{
+    (void)state;
+    for (int side = 0; side < 2; side++)
+        for (int keeper = 0; keeper < 2; keeper++) {
+            struct arena arena = {0};
+            struct brain_policy policy = {.winner = R};
+            struct brain_plan plan;
+            struct row row = {.base = AT(A, 0), .left = AT(A, 0), .right = AT(A, 0)};
+            (side == L ? &row.left : &row.right)->mailbox = B;
+            (keeper == L ? &row.left : &row.right)->flags = F;
+            struct brain_message m = message_of(&row);
+            m.can_store[!keeper] = S;
+            assert_int_equal(brain_merge_messages(&m, 1, &policy, &arena, &plan), 0);
+            assert_int_equal(plan.n, 1);
+            assert_int_equal(plan.op[0].number, side == L ? 40 : 43);
+            arena_finish(&arena);
+        }
+}
+
 /* Case 44 says more than that the target is to be made, or that flags follow. */
 static void two_places_stay_case_44(void **state)
 {
@@ -505,6 +526,7 @@ int main(void)
         cmocka_unit_test(a_removal_waits_for_its_successor),
         cmocka_unit_test(nothing_waits_for_key_0),
         cmocka_unit_test(a_move_with_other_flags_is_case_41),
+        cmocka_unit_test(a_move_with_flags_kept_back_is_case_40),
         cmocka_unit_test(two_places_stay_case_44),
         cmocka_unit_test(a_chain_of_edits_waits),
         cmocka_unit_test(flags_that_a_side_cannot_store_stay),
