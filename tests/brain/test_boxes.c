@@ -185,7 +185,7 @@ static void case_89_a_suffix(void **state)
                                  BOX("b~4", NULL, NULL),
                                  BOX(NULL, "b~5", NULL)};
     const struct box gone[] = {BOX("b", "b", NULL), BOX("a", "a", "b")};
-    const struct box collides[] = {BOX("a", "b", "a"), BOX("b/w", "b/w", "b/w"), BOX("b/x", "b/x", "b/x"),
+    const struct box collides[] = {BOX("a", "b", "a"), BOX("a/w", "b/w", "a/w"), BOX("b/x", "b/x", "b/x"),
                                    BOX("a/x", "a/x", "a/x"), BOX(NULL, "c", NULL)};
     const struct box collides_first[] = {BOX("b/x", "b/x", "b/x"), BOX("x", "x", "x"),
                                          BOX("a/x", "a/x", "a/x"), BOX("a", "b", "a"), BOX(NULL, "c", NULL)};
