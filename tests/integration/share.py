@@ -2,12 +2,15 @@
 
 MAILMOUNT_SHARE=one: of each test with parameters, one of them, by turns. That is for the build with sanitizers, which look at the
 code, and that is the same. MAILMOUNT_SHARE=others: what that leaves, for the other build. Tests that take long, or that have no
-parameters, are in both. The same for all workers.
+parameters, are in both, but for those that a sanitizer has nothing to say of. The same for all workers.
 """
 import hashlib
 import os
 
 LONG_ONES = ("test_crash_points.py", "test_cuts.py", "test_memory.py", "test_cyrus.py", "test_soak.py")
+# What other programs and servers do, and what goes over the line: the code is the same as elsewhere.
+NOT_SANITIZED = ("test_agents.py", "test_clients.py", "test_local_speed.py", "test_replicas.py", "test_cyrus.py",
+                 "test_traffic.py", "test_push.py", "test_config.py")
 HOSTILE_ONES = ("test_hostile.py",)  # where the parameters are the test
 
 
@@ -44,9 +47,9 @@ def chosen(items):
     share = os.environ.get("MAILMOUNT_SHARE")
     if not share:
         return items
-    ones, others = split(items)
+    ones, others = split([item for item in items if not file_and_name(item).startswith(NOT_SANITIZED)])
     if share == "one":
         return ones
     several = {test_of(item) for item in others}
     return [item for item in items
-            if file_and_name(item).startswith(LONG_ONES) or item in others or test_of(item) not in several]
+            if file_and_name(item).startswith(LONG_ONES + NOT_SANITIZED) or item in others or test_of(item) not in several]
