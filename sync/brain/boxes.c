@@ -38,9 +38,6 @@ enum rank {
     RANK_MAILBOX,
 };
 
-/* One RENAME can free the name for another one. A longer chain goes on in the next round. */
-enum { RENAME_PASSES = 8 };
-
 enum { OPS_A_BOX = 3 }; /* a rename, in two steps at most, and what existence asks for */
 
 struct named {
@@ -463,7 +460,7 @@ static int plan_ready_renames(struct merge *m)
 {
     bool moved = true;
 
-    for (int pass = 0; moved && pass < RENAME_PASSES; pass++) {
+    while (moved) { /* each time, for one RENAME can free the name for another one */
         moved = false;
         for (size_t i = 0; i < m->n; i++) {
             int r = plan_rename(m, m->order[i].box);

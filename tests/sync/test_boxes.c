@@ -363,6 +363,32 @@ static void removed_here_and_renamed_there(void **state)
     rig_end(&r);
 }
 
+/* As logs are rotated: twelve archives, each gets the name of the next one, and there is a new first one. */
+static void rotated_here(void **state)
+{
+    struct rig *r = *state;
+    char from[16], to[16];
+    for (unsigned i = 0; i < 12; i++) {
+        snprintf(from, sizeof from, "old%u", i);
+        fill(r, from, i + 1);
+    }
+    rig_stop(r);
+    rig_open(r);
+    for (unsigned i = 12; i-- > 0;) {
+        snprintf(from, sizeof from, "old%u", i);
+        snprintf(to, sizeof to, "old%u", i + 1);
+        file_rename_box(r, from, to);
+    }
+    file_make_box(r, "old0");
+    rig_start(r);
+    rig_agree(r);
+    for (unsigned i = 0; i < 12; i++) {
+        snprintf(to, sizeof to, "old%u", i + 1);
+        rig_assert_once(r, to, mail_wire(i + 1));
+    }
+    assert_true(file_has_box(r, "old0"));
+}
+
 /* As people do at the end of a year. */
 static void renamed_away_and_made_again_here(void **state)
 {
@@ -515,6 +541,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(removed_and_another_renamed_to_it, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(removed_when_its_rename_broke_off, rig_setup, rig_teardown),
         cmocka_unit_test_teardown(removed_here_and_renamed_there, rig_end_open),
+        cmocka_unit_test_setup_teardown(rotated_here, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(renamed_away_and_made_again_here, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(removed_and_its_name_given_to_a_new_one, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(removed_and_its_name_given_to_another_one, rig_setup, rig_teardown),
