@@ -532,7 +532,7 @@ enum worker_result append_message(struct engine *e, const struct message *m, con
 
     if (pending_of_message(cache_reader(e->cache), m->id, &intent) < 0)
         return WORKER_DONE; /* replaced since it was announced: another row's business now */
-    bool futile = quota_is_too_big(e, m->wire_size, &error) || quota_waits(e, box, &error);
+    bool futile = quota_is_too_big(e, m->wire_size, &error) || quota_waits(e, box, m->wire_size, &error);
     enum worker_result r = futile ? WORKER_REFUSED : send_body(e, m, box, &outcome, &error);
     if (r == WORKER_DONE) {
         struct brain_append expected = {.uidvalidity = intent.uidvalidity, .uidnext = intent.uidnext};
@@ -547,7 +547,7 @@ enum worker_result append_message(struct engine *e, const struct message *m, con
     if (r == WORKER_LOCAL && (error.err == -ENOENT || error.err == -ESTALE || error.err == -EIO))
         r = WORKER_REFUSED; /* this body cannot be read; others can (case 20) */
     if (r == WORKER_REFUSED && error.err == -EDQUOT && !futile)
-        quota_is_full(e, box);
+        quota_is_full(e, box, m->wire_size);
     if (r == WORKER_REFUSED && !engine_try_create(e, &error))
         engine_fail_message(e, m->id, box->id, "append", &error);
     if (r != WORKER_BROKEN) {

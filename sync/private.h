@@ -195,10 +195,10 @@ int append_confirm(cache_tx *tx, int64_t message, int64_t mailbox, uint32_t uid,
 void quota_refresh(struct engine *e);
 /* Is this more than a message may have there? *ret says so (case 60). */
 bool quota_is_too_big(struct engine *e, int64_t size, struct worker_error *ret);
-/* The server says that the mailbox is over quota: what goes to its quota roots waits for a while (case 61).
- */
-void quota_is_full(struct engine *e, const struct mailbox *box);
-bool quota_waits(struct engine *e, const struct mailbox *box, struct worker_error *ret);
+/* The server says that the mailbox is over quota for a message of this size: what goes to its quota roots,
+ * and is not much smaller, waits for a while (case 61). */
+void quota_is_full(struct engine *e, const struct mailbox *box, int64_t size);
+bool quota_waits(struct engine *e, const struct mailbox *box, int64_t size, struct worker_error *ret);
 void quota_has_room(struct engine *e); /* something was removed: nothing waits any more */
 
 /* fetch.c */

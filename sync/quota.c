@@ -3,7 +3,8 @@
  * message (case 60), which a write beyond it is told by.
  *
  * When a mailbox is over quota, each message that is sent to it all the same goes over the line for nothing.
- * So for a while all appends of its quota roots wait; flags and removals, which make room, go on (case 61).
+ * So for a while the appends of its quota roots wait, but for what is less than half as large as the one that
+ * was refused, and may fit; flags and removals, which make room, go on (case 61).
  * Where the server names no roots, all mailboxes have the same one.
  */
 #include <errno.h>
@@ -19,6 +20,7 @@
 struct quota_full {
     int64_t mailbox; /* the last one that was found to have this root: it is not asked about again */
     char root[sizeof((struct worker_quota *)0)->root];
+    int64_t size;     /* of the message that did not fit */
     int64_t until_ms; /* CLOCK_BOOTTIME */
 };
 
@@ -87,7 +89,7 @@ bool quota_is_too_big(struct engine *e, int64_t size, struct worker_error *ret)
 
 /* ---- over quota ---- */
 
-void quota_is_full(struct engine *e, const struct mailbox *box)
+void quota_is_full(struct engine *e, const struct mailbox *box, int64_t size)
 {
     struct worker_quota q = {0};
     ask(e, box->remote, &q);
@@ -95,27 +97,36 @@ void quota_is_full(struct engine *e, const struct mailbox *box)
     if (!grown)
         return; /* then each message is tried */
     e->full = grown;
-    e->full[e->fulls] = (struct quota_full){.mailbox = box->id, .until_ms = clock_boot_ms() + FULL_MS};
+    e->full[e->fulls] =
+        (struct quota_full){.mailbox = box->id, .size = size, .until_ms = clock_boot_ms() + FULL_MS};
     memcpy(e->full[e->fulls++].root, q.root, sizeof q.root);
     log_warning("case 61: mailbox %lld is over quota: what is to be sent there waits", (long long)box->id);
 }
 
-bool quota_waits(struct engine *e, const struct mailbox *box, struct worker_error *ret)
+static bool may_fit(const struct quota_full *full, int64_t size)
+{
+    return size < full->size / 2;
+}
+
+bool quota_waits(struct engine *e, const struct mailbox *box, int64_t size, struct worker_error *ret)
 {
     struct worker_quota q = {0};
-    bool waits = false;
+    bool waits = false, asks = false;
     size_t kept = 0;
 
     for (size_t i = 0; i < e->fulls; i++)
         if (e->full[i].until_ms > clock_boot_ms())
             e->full[kept++] = e->full[i];
     e->fulls = kept;
-    for (size_t i = 0; i < kept; i++)
-        waits = waits || e->full[i].mailbox == box->id;
-    if (kept && !waits)
+    for (size_t i = 0; i < kept; i++) {
+        bool fits = may_fit(&e->full[i], size);
+        waits = waits || (e->full[i].mailbox == box->id && !fits);
+        asks = asks || !fits;
+    }
+    if (asks && !waits)
         ask(e, box->remote, &q);
-    for (size_t i = 0; i < kept && !waits; i++) {
-        waits = strcmp(e->full[i].root, q.root) == 0;
+    for (size_t i = 0; i < kept && asks && !waits; i++) {
+        waits = strcmp(e->full[i].root, q.root) == 0 && !may_fit(&e->full[i], size);
         if (waits)
             e->full[i].mailbox = box->id;
     }

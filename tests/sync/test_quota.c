@@ -51,6 +51,27 @@ static void over_quota(void **state)
     rig_stop(r);
 }
 
+/* What is much smaller than the one that was refused is tried, though that one is tried before it each time.
+ */
+static void a_small_one_may_fit(void **state)
+{
+    struct rig *r = *state;
+    static char text[4000];
+    size_t length = (size_t)snprintf(text, sizeof text, "%s", mail_file(1));
+    memset(text + length, 'x', sizeof text - length - 2);
+    text[sizeof text - 2] = '\n';
+    model_quota(r->model, "INBOX", 'a', true);
+    rig_start(r);
+    rig_agree(r);
+    int64_t large = file_deliver(r, "INBOX", SUB_CUR, text, FLAG_SEEN, 1600000001);
+    rig_settles(r, 3);
+    assert_true(is_refused(r, large, "OVERQUOTA"));
+    int64_t small = file_deliver(r, "INBOX", SUB_CUR, mail_file(2), FLAG_SEEN, 1600000002);
+    rig_settles(r, 3);
+    assert_true(is_refused(r, small, "OVERQUOTA")); /* by the server, which was asked */
+    rig_stop(r);
+}
+
 /* Case 60: it does not go over the line to be refused there. */
 static void too_big(void **state)
 {
@@ -76,6 +97,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(over_quota, rig_setup_stopped, rig_teardown),
+        cmocka_unit_test_setup_teardown(a_small_one_may_fit, rig_setup_stopped, rig_teardown),
         cmocka_unit_test_setup_teardown(too_big, rig_setup_stopped, rig_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
