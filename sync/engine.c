@@ -540,6 +540,7 @@ void engine_free(struct engine *e)
     e->worker->ops->destroy(e->worker);
     fetch_forget_claims(e);
     free(e->window);
+    free(e->full);
     mask_forget_all(e);
     pthread_cond_destroy(&e->wake);
     pthread_cond_destroy(&e->fetch);
