@@ -22,7 +22,7 @@ from test_traffic import changing
 
 LONG = os.environ.get("MAILMOUNT_LONG") == "1"
 LONG_STEP = int(os.environ.get("MAILMOUNT_LONG_STEP") or 1)
-SHARE = {"server": 127, "client": 331}  # one in so many positions, when not all
+SHARE = {"server": 173, "client": 431}  # one in so many positions, when not all
 SLOW = 4                                # times less of them with a sanitizer
 LIVES = 6                               # mounts that share the days between them
 MOST_S = 8 * 3600 if LONG else 600
