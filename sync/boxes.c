@@ -205,7 +205,8 @@ static int take_row(void *arg, const struct mailbox *row)
     struct unsynced unsynced = {.rd = rd};
     int r = message_each_dirty(rd, row->id, note_unsynced, &unsynced);
     box->unsynced[HERE] = unsynced.any;
-    return r < 0 ? r : m->row[m->n - 1].mailboxid ? 0 : -ENOMEM;
+    const struct box_row *made = &m->row[m->n - 1];
+    return r < 0 ? r : made->mailboxid && (made->here || !named) ? 0 : -ENOMEM;
 }
 
 /* Another mailbox under an old name: as if all had got new numbers (case 70). Nothing of what the row knows
