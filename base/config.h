@@ -15,12 +15,13 @@ enum config_auth { CONFIG_AUTH_AUTO, CONFIG_AUTH_PLAIN, CONFIG_AUTH_LOGIN };
 enum config_layout { CONFIG_LAYOUT_FS, CONFIG_LAYOUT_MAILDIRPP };
 enum config_line_endings { CONFIG_LF, CONFIG_CRLF };
 enum config_delete { CONFIG_DELETE_EXPUNGE, CONFIG_DELETE_TRASH };
+enum config_events { CONFIG_EVENTS_FULL, CONFIG_EVENTS_DIR, CONFIG_EVENTS_OFF };
 
-#define CONFIG_KEYS 23
+#define CONFIG_KEYS 25
 
 enum { CONFIG_DEFAULT = 0, CONFIG_OPTION = -1 };
 
-/* One account. Strings that are not set are NULL. `bodies` has no member, for it knows one value only. */
+/* One account. Strings that are not set are NULL. */
 struct config_account {
     char *name;       /* the section */
     const char *host; /* NULL only with a tunnel */
@@ -38,6 +39,8 @@ struct config_account {
      * the file commas separate them, for names have blanks. */
     char **mailboxes;
 
+    int64_t bodies_s;    /* bodies of mail no older than this come by themselves; INT64_MAX all, 0 none */
+    int64_t cache_limit; /* octets that bodies may take on disk; 0: no limit */
     enum config_line_endings line_endings;
     enum config_delete deletion;
     int64_t keep_deleted_s;
@@ -48,7 +51,8 @@ struct config_account {
     unsigned poll_s; /* between polls */
     bool idle;
     unsigned connections;
-    const char *data_dir; /* absolute */
+    enum config_events events; /* what inotify tells of changes that come from the server */
+    const char *data_dir;      /* absolute */
     enum log_level log_level;
 
     /* By key: its value as text, with paths expanded, or NULL. The const strings above point into these. */

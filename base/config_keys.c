@@ -11,9 +11,9 @@ static const char *const no_yes[] = {"no", "yes", NULL};
 static const char *const tls_names[] = {"implicit", "starttls", "none", NULL};
 static const char *const auth_names[] = {"auto", "plain", "login", NULL};
 static const char *const layout_names[] = {"fs", "maildir++", NULL};
-static const char *const bodies_names[] = {"all", NULL};
 static const char *const line_ending_names[] = {"lf", "crlf", NULL};
 static const char *const delete_names[] = {"expunge", "trash", NULL};
+static const char *const events_names[] = {"full", "dir", "off", NULL};
 static const char *const level_names[] = {"error", "warning", "info", "debug", NULL};
 
 static void *member(const struct config_key *key, struct config_account *a)
@@ -46,13 +46,6 @@ static int set_yes_no(const struct config_key *key, struct config_account *a, ch
         return i;
     *(bool *)member(key, a) = i;
     return 0;
-}
-
-static int set_only_checked(const struct config_key *key, struct config_account *a, char **text)
-{
-    (void)a;
-    int i = choice(key, *text);
-    return i < 0 ? i : 0;
 }
 
 static int set_text(const struct config_key *key, struct config_account *a, char **text)
@@ -141,6 +134,46 @@ static int set_keep_deleted(const struct config_key *key, struct config_account 
     return 0;
 }
 
+/* "all", "recent:30", or "on-demand". */
+static int set_bodies(const struct config_key *key, struct config_account *a, char **text)
+{
+    (void)key;
+    static const char prefix[] = "recent:";
+    bool recent = strncmp(*text, prefix, sizeof prefix - 1) == 0;
+    const char *at = *text + (recent ? sizeof prefix - 1 : 0);
+    unsigned days;
+    if (strcmp(*text, "all") == 0)
+        a->bodies_s = INT64_MAX;
+    else if (strcmp(*text, "on-demand") == 0)
+        a->bodies_s = 0;
+    else if (recent && read_number(&at, &days) == 0 && !*at && days)
+        a->bodies_s = (int64_t)days * 86400;
+    else
+        return -EINVAL;
+    return 0;
+}
+
+#define SIZE_MOST 1000000 /* of any unit: the product fits */
+
+/* "500M", "20G", "1T", in thousands as disks are sold, or "none". */
+static int set_size(const struct config_key *key, struct config_account *a, char **text)
+{
+    static const char units[] = "MGT";
+    const char *at = *text;
+    unsigned number;
+    int64_t octets = 0;
+    if (strcmp(at, "none") != 0) {
+        if (read_number(&at, &number) < 0 || number == 0 || number > SIZE_MOST || !*at || at[1] ||
+            !strchr(units, *at))
+            return -EINVAL;
+        octets = number;
+        for (const char *unit = units; unit <= strchr(units, *at); unit++)
+            octets *= unit == units ? 1000000 : 1000;
+    }
+    *(int64_t *)member(key, a) = octets;
+    return 0;
+}
+
 /* "25%/100", or "off". */
 static int set_brake(const struct config_key *key, struct config_account *a, char **text)
 {
@@ -220,7 +253,9 @@ const struct config_key config_keys[CONFIG_KEYS] = {
     [KEY_LAYOUT] = {"layout", "fs", "one of: fs, maildir++", set_choice, AT(layout), layout_names},
     [KEY_MAILBOXES] = {"mailboxes", NULL, "a list of patterns with commas between them", set_mailboxes,
                        AT(mailboxes)},
-    [KEY_BODIES] = {"bodies", "all", "one of: all", set_only_checked, .choices = bodies_names},
+    [KEY_BODIES] = {"bodies", "all", "one of: all, recent:DAYS, on-demand", set_bodies},
+    [KEY_CACHE_LIMIT] = {"cache_limit", "none", "a size such as 500M, 20G or 1T, or none", set_size,
+                         AT(cache_limit)},
     [KEY_LINE_ENDINGS] = {"line_endings", "lf", "one of: lf, crlf", set_choice, AT(line_endings),
                           line_ending_names},
     [KEY_DELETE] = {"delete", "expunge", "one of: expunge, trash", set_choice, AT(deletion), delete_names},
@@ -232,6 +267,7 @@ const struct config_key config_keys[CONFIG_KEYS] = {
     [KEY_IDLE] = {"idle", "yes", "one of: yes, no", set_yes_no, AT(idle), no_yes},
     [KEY_CONNECTIONS] = {"connections", "4", "a number from 1 to 32", set_number, AT(connections), .least = 1,
                          .most = 32},
+    [KEY_EVENTS] = {"events", "full", "one of: full, dir, off", set_choice, AT(events), events_names},
     [KEY_DATA_DIR] = {"data_dir", NULL, PATH, set_path, AT(data_dir)},
     [KEY_LOG_LEVEL] = {"log_level", "info", "one of: error, warning, info, debug", set_choice, AT(log_level),
                        level_names},

@@ -21,6 +21,7 @@ enum config_key_number {
     KEY_LAYOUT,
     KEY_MAILBOXES,
     KEY_BODIES,
+    KEY_CACHE_LIMIT,
     KEY_LINE_ENDINGS,
     KEY_DELETE,
     KEY_KEEP_DELETED,
@@ -28,6 +29,7 @@ enum config_key_number {
     KEY_POLL,
     KEY_IDLE,
     KEY_CONNECTIONS,
+    KEY_EVENTS,
     KEY_DATA_DIR,
     KEY_LOG_LEVEL,
 };

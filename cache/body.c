@@ -105,6 +105,7 @@ int body_store_open(struct cache *c)
     c->bodies = s;
     s->dirfd = s->tmpfd = -1;
     s->wire_only = c->wire_bodies;
+    s->note_use = c->note_use;
     s->collect_age_s = BODY_COLLECT_AGE_S;
     atomic_flag_clear(&s->collecting);
     pthread_mutex_init(&s->lock, NULL);
@@ -300,7 +301,18 @@ int body_open(struct cache *c, const struct message *m)
     int r = fstat(fd, &st) < 0 ? -errno : st.st_size == m->size ? 0 : -ESTALE;
     if (r < 0)
         io_close(&fd);
+    else if (c->bodies->note_use)
+        futimens(fd, (struct timespec[]){{.tv_nsec = UTIME_NOW}, {.tv_nsec = UTIME_OMIT}});
     return r < 0 ? r : fd;
+}
+
+bool body_is_here(struct cache *c, const struct message *m)
+{
+    char name[BODY_NAME_MAX];
+    if (m->state == MESSAGE_WRITING)
+        return true;
+    body_name(m->hash, body_file_served(m->form), name);
+    return m->has_hash && faccessat(c->bodies->dirfd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 int64_t body_served_size(struct cache *c, const struct message *m)

@@ -26,6 +26,8 @@ void body_writer_abort(struct body_writer *w); /* NULL is allowed */
 /* All bodies finished so far are on disk when this returns 0: before the rows that name them commit. */
 int body_sync(struct cache *c);
 
+/* Is there something to open? Then a link to it, or a copy of it, is whole. */
+bool body_is_here(struct cache *c, const struct message *m);
 /* The served form, read-only; of a WRITING row its work file. -ENOENT: missing (case 20: ask with
  * cache_want). -ESTALE: its length is not m->size (damaged). */
 int body_open(struct cache *c, const struct message *m);
@@ -49,3 +51,8 @@ int body_verify(struct cache *c, const struct message *m);
  * that looks at `max` files a call and goes on where the last call ended. Returns how many went, or -errno.
  */
 int body_collect(struct cache *c, unsigned max);
+
+/* Adds up what bodies take on disk, and where that is more than limit removes those that were used longest
+ * ago, of messages that the server has, down to nine tenths of it. ret_size: what is left, in octets. Walks
+ * them all; not inside a change. -errno. */
+int body_evict(struct cache *c, int64_t limit, int64_t *ret_size);

@@ -20,8 +20,7 @@ static int hex_digit(char c)
     return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* The hash that a file is named by; false for a name that is none of ours. */
-static bool parse_body_name(const char *name, uint8_t hash[BODY_HASH])
+bool body_parse_name(const char *name, uint8_t hash[BODY_HASH])
 {
     char again[BODY_NAME_MAX];
     const char *at = name;
@@ -79,7 +78,7 @@ static int collect_one(struct cache *c, const char *name)
 {
     uint8_t hash[BODY_HASH];
     struct stat st;
-    if (!parse_body_name(name, hash))
+    if (!body_parse_name(name, hash))
         return 0;
     if (fstatat(c->bodies->dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !is_old(c->bodies, &st))
         return 0;

@@ -32,12 +32,14 @@ struct body_store {
     int dirfd;      /* bodies/ */
     int tmpfd;      /* bodies/tmp/ */
     bool wire_only; /* line_endings = crlf */
+    bool note_use;  /* there is a limit: when a body was opened last is kept, as its atime */
     EVP_MD *sha256;
     atomic_ullong next_tmp;
     atomic_uint failed_syncs;
     pthread_mutex_t sync_lock; /* one syncfs at a time */
 
-    pthread_mutex_t lock;      /* a leaf */
+    pthread_mutex_t lock; /* a leaf */
+    unsigned settling; /* protected by lock: files made here that may be in place, and named by nothing yet */
     struct body_writer *spare; /* protected by lock: buffers and context of the last writer, for the next */
 
     /* The walk of body_collect; whoever sets `collecting` owns the rest. */
@@ -56,6 +58,7 @@ enum body_file { BODY_FILE_LF, BODY_FILE_WIRE, BODY_FILE_OWN };
 
 /* The name below bodies/ of one of the files of a hash; and the file that a form is served from. */
 void body_name(const uint8_t hash[BODY_HASH], enum body_file file, char ret[BODY_NAME_MAX]);
+bool body_parse_name(const char *name, uint8_t ret_hash[BODY_HASH]); /* false: none of these */
 enum body_file body_file_served(enum message_form form);
 int body_file_open(struct body_store *s, const uint8_t hash[BODY_HASH], enum body_file file);
 

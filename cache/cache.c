@@ -49,6 +49,7 @@ static int copy_options(struct cache *c, const struct cache_options *o)
     if (!o->host)
         gethostname(host, sizeof host - 1);
     c->wire_bodies = o->wire_bodies;
+    c->note_use = o->note_use;
     c->look_only = o->look_only;
     c->dir = strdup(o->dir);
     c->host = strdup(o->host ? o->host : host);

@@ -28,6 +28,7 @@ typedef struct cache_tx cache_tx; /* the writer's connection, inside a change */
 struct cache_options {
     const char *dir;  /* absolute; created with mode 0700 */
     const char *host; /* for the names of new files; NULL: gethostname */
+    bool note_use;    /* cache_limit is set: see body_evict */
     bool wire_bodies; /* line_endings = crlf: new bodies are kept and served in wire form */
     /* For status without a daemon: no lock, no writer (cache_write is -EROFS), nothing created; -ENOENT. */
     bool look_only;
@@ -119,5 +120,6 @@ int cache_want(struct cache *c, int64_t message, void (*done)(void *arg, int err
 bool cache_want_cancel(struct cache *c, int64_t message, void *arg);
 size_t cache_wanted_take(struct cache *c, int64_t *messages, size_t max); /* those not taken yet */
 void cache_wanted_done(struct cache *c, int64_t message, int err);
+void cache_wanted_return(struct cache *c, int64_t message); /* to be taken again */
 /* wake is called by cache_want and must only take note. Register before other threads start. */
 void cache_on_want(struct cache *c, void (*wake)(void *arg), void *arg);

@@ -26,6 +26,7 @@ static int run_count(cache_rd *rd, const struct query *q, int64_t id, uint64_t *
     "(1, 2)"                                                                                                 \
     " AND scratch = 0"
 #define WANTED "SELECT count(*), total(size) FROM message WHERE state = 0"
+#define BARE "SELECT count(*), 0 FROM message WHERE state = 1 AND hash IS NULL"
 #define DIRTY "SELECT count(*), 0 FROM message WHERE dirty = 1"
 #define FAILED "SELECT count(*), 0 FROM failure LEFT JOIN message ON message.id = failure.message"
 #define HELD                                                                                                 \
@@ -36,6 +37,7 @@ int mailbox_count(cache_rd *rd, int64_t id, struct mailbox_counts *ret)
 {
     static const struct query shown = {SHOWN, SHOWN " AND mailbox = ?"};
     static const struct query wanted = {WANTED, WANTED " AND mailbox = ?"};
+    static const struct query bare = {BARE, BARE " AND mailbox = ?"};
     static const struct query dirty = {DIRTY, DIRTY " AND mailbox = ?"};
     static const struct query failed = {FAILED,
                                         FAILED " WHERE coalesce(message.mailbox, failure.mailbox) = ?"};
@@ -45,6 +47,8 @@ int mailbox_count(cache_rd *rd, int64_t id, struct mailbox_counts *ret)
     int err = run_count(rd, &shown, id, &c.messages, &c.unread);
     if (!err)
         err = run_count(rd, &wanted, id, &c.wanted, &c.wanted_bytes);
+    if (!err)
+        err = run_count(rd, &bare, id, &c.bare, &none);
     if (!err)
         err = run_count(rd, &dirty, id, &c.waiting, &none);
     if (!err)

@@ -93,7 +93,8 @@ int mailbox_set_mtime(cache_tx *tx, int64_t id, enum sub sub, int64_t mtime_ns);
  * of flags that have none yet, up to 26. */
 int mailbox_letters(cache_rd *rd, int64_t id, struct maildir_letters *ret);
 int mailbox_letters_for(cache_tx *tx, int64_t id, flags_t flags, struct maildir_letters *ret);
-/* Gives this letter, 0 is 'a', to the keyword with that bit; nothing to do (0) when either has its own already. */
+/* Gives this letter, 0 is 'a', to the keyword with that bit; nothing to do (0) when either has its own
+ * already. */
 int mailbox_letter_lend(cache_tx *tx, int64_t id, int letter, unsigned bit);
 
 /* Counts for status. */
@@ -101,6 +102,7 @@ struct mailbox_counts {
     uint64_t messages, unread;
     uint64_t waiting; /* local changes not on the server yet */
     uint64_t wanted;  /* bodies not here yet */
+    uint64_t bare;    /* messages in view whose bodies come when they are opened */
     uint64_t wanted_bytes, failed;
     uint64_t
         held; /* messages that the brake holds, and asks for (case 75); a missing mailbox counts as one */

@@ -12,7 +12,8 @@
 
 enum message_state {
     MESSAGE_WANTED = 0,  /* the server has it; the body is not here; not shown */
-    MESSAGE_PRESENT = 1, /* the body is in the store by its hash; shown */
+    MESSAGE_PRESENT = 1, /* shown; the body is in the store by its hash, or is fetched when it is opened:
+                          * one that was evicted, or has never been here (message_is_bare) */
     MESSAGE_WRITING = 2, /* content in work/<id>: made or changed here and not settled yet; shown */
     MESSAGE_GONE = 3, /* removed here; kept until the server knows and keep_deleted has run out; not shown */
 };
@@ -36,8 +37,8 @@ struct message {
     enum message_form form;
     bool has_hash;
     uint8_t hash[32];  /* of the wire form */
-    int64_t size;      /* of the served form, octets; for WANTED the server's RFC822.SIZE */
-    int64_t wire_size; /* of the wire form */
+    int64_t size;      /* of the served form, octets; of what has never been here the server's RFC822.SIZE */
+    int64_t wire_size; /* of the wire form; likewise */
     int64_t mtime_ns, ctime_ns;
     int64_t date_s;     /* INTERNALDATE, seconds; 0 unknown */
     int zone_min;       /* its zone, minutes east */
@@ -49,6 +50,20 @@ struct message {
                            an append */
     int64_t gone_at;    /* seconds; when it was removed, 0 */
 };
+
+/* Shown, but only the server has the text (bodies = on-demand): there is nothing to compare, to copy or to
+ * send. */
+static inline bool message_is_bare(const struct message *m)
+{
+    return m->state == MESSAGE_PRESENT && !m->has_hash;
+}
+
+static inline void message_set_bare(struct message *m)
+{
+    m->state = MESSAGE_PRESENT;
+    if (m->size < 1)
+        m->size = 1; /* as if it were mail, whatever the server says */
+}
 
 int message_get(cache_rd *rd, int64_t id, struct message *ret); /* any state; -ENOENT */
 /* By name, shown ones only (PRESENT, WRITING); extra names too. */
@@ -71,7 +86,8 @@ bool message_any(cache_rd *rd, int64_t mailbox, bool mail_only);
  * CACHE_FROM_SERVER gets a fresh base. */
 int message_put(cache_tx *tx, struct message *m);
 /* Sets flags and renames accordingly (letters of keywords are given out as needed). What is in new
- * and got \Seen goes to cur: what is in new is unread to those who look there. A name that has no room for the letters stays as it is. */
+ * and got \Seen goes to cur: what is in new is unread to those who look there. A name that has no room for
+ * the letters stays as it is. */
 int message_set_flags(cache_tx *tx, struct message *m, flags_t flags);
 /* The engine has looked: local state and base agree. */
 int message_clean(cache_tx *tx, int64_t id);
@@ -97,6 +113,12 @@ int message_each_dirty(cache_rd *rd, int64_t mailbox, int (*each)(void *arg, con
 /* WANTED rows, newest first (by date, then id), at most `max`; mailbox 0: all. */
 int message_each_wanted(cache_rd *rd, int64_t mailbox, size_t max,
                         int (*each)(void *arg, const struct message *m), void *arg);
+/* WANTED rows whose date is before that, oldest first. */
+int message_each_wanted_before(cache_rd *rd, int64_t before_s, size_t max,
+                               int (*each)(void *arg, const struct message *m), void *arg);
+/* Rows that are bare (message_is_bare) and no older than that, newest first. */
+int message_each_bare(cache_rd *rd, int64_t since_s, size_t max,
+                      int (*each)(void *arg, const struct message *m), void *arg);
 /* Rows WRITING in cur or new, not scratch. */
 int message_each_unsettled(cache_rd *rd, int (*each)(void *arg, const struct message *m), void *arg);
 /* Is mail with this Message-ID hash (0: any) waiting to be appended anywhere, other than this row? (cases 12,

@@ -65,6 +65,29 @@ int message_each_wanted(cache_rd *rd, int64_t mailbox, size_t max,
     return message_rows(s, each, arg);
 }
 
+int message_each_bare(cache_rd *rd, int64_t since_s, size_t max,
+                      int (*each)(void *arg, const struct message *m), void *arg)
+{
+    static const char sql[] = "SELECT " MESSAGE_COLUMNS " FROM message INDEXED BY message_bare"
+                              " WHERE state = 1 AND hash IS NULL AND date_s >= ?"
+                              " ORDER BY date_s DESC, id DESC LIMIT ?";
+    CLEANUP(statement_end) struct statement *s = statement_begin(rd, sql);
+    put_int(s, since_s);
+    put_int(s, max > INT64_MAX ? INT64_MAX : (int64_t)max);
+    return message_rows(s, each, arg);
+}
+
+int message_each_wanted_before(cache_rd *rd, int64_t before_s, size_t max,
+                               int (*each)(void *arg, const struct message *m), void *arg)
+{
+    static const char sql[] = "SELECT " MESSAGE_COLUMNS " FROM message WHERE state = 0 AND date_s < ?"
+                              " ORDER BY date_s, id LIMIT ?";
+    CLEANUP(statement_end) struct statement *s = statement_begin(rd, sql);
+    put_int(s, before_s);
+    put_int(s, max > INT64_MAX ? INT64_MAX : (int64_t)max);
+    return message_rows(s, each, arg);
+}
+
 int message_each_unsettled(cache_rd *rd, int (*each)(void *arg, const struct message *m), void *arg)
 {
     static const char sql[] = "SELECT " MESSAGE_COLUMNS " FROM message WHERE state = 2 AND sub IN (1, 2)"

@@ -26,7 +26,7 @@ struct cache {
     char *path; /* of mail.db */
     int dirfd;
     int lockfd; /* -1 for look_only */
-    bool wire_bodies;
+    bool wire_bodies, note_use;
     bool look_only;
     struct listener listener[LISTENERS_MAX];
     unsigned listeners;
@@ -78,7 +78,7 @@ struct cache_tx {
 void tx_remove_work(struct cache_tx *tx, int64_t message);
 
 /* schema.c: brings an empty or older database to this version: 0, -EPROTO for a newer one. */
-#define SCHEMA_VERSION 5
+#define SCHEMA_VERSION 6
 int schema_version(struct cache_rd *rd, int *ret);
 int schema_migrate(struct cache_rd *rd, int to);
 

@@ -3,12 +3,15 @@
 #include <stdio.h>
 #include <string.h>
 #include "base_state.h"
+#include "body.h"
 #include "mailbox.h"
+#include "private.h"
 
 bool restore_can(cache_rd *rd, const struct message *m)
 {
     struct base_state base;
-    return m->state == MESSAGE_GONE && !m->after && (m->has_hash || base_of_message(rd, m->id, &base) == 0);
+    return m->state == MESSAGE_GONE && !m->after &&
+           (body_is_here(rd->cache, m) || base_of_message(rd, m->id, &base) == 0);
 }
 
 static int find_inbox(cache_tx *tx, struct mailbox *ret)

@@ -5,7 +5,7 @@
  */
 #include "message.h"
 
-/* Can it be brought back? It is GONE, and its content is known or on the server still. */
+/* Can it be brought back? It is GONE, and its content is here or on the server still. */
 bool restore_can(cache_rd *rd, const struct message *m);
 /*
  * The row is shown again, in the mailbox it was in, which comes back too if need be, or in the inbox when

@@ -152,6 +152,9 @@ static const char *const step[] = {
 
     /* 4 -> 5: the server's name for a mailbox that no rename changes (cases 71, 85) */
     "ALTER TABLE mailbox ADD COLUMN mailboxid TEXT NOT NULL DEFAULT '';",
+
+    /* 5 -> 6: messages that are shown before their bodies come (bodies = on-demand) */
+    "CREATE INDEX message_bare ON message (date_s, id) WHERE state = 1 AND hash IS NULL;",
 };
 _Static_assert(sizeof step / sizeof step[0] == SCHEMA_VERSION, "a step for each version");
 

@@ -272,12 +272,22 @@ static int settle(struct cache *c, int64_t id)
     return 0;
 }
 
+/* See body_evict.c: what is being settled may have the text of a message that the server has. */
+static void spare_bodies(struct body_store *s, int more)
+{
+    pthread_mutex_lock(&s->lock);
+    s->settling += (unsigned)more;
+    pthread_mutex_unlock(&s->lock);
+}
+
 int work_settle(struct cache *c, int64_t id)
 {
     int r = work_settle_begin(c->work, id);
     if (r < 0)
         return r;
+    spare_bodies(c->bodies, 1);
     r = settle(c, id);
+    spare_bodies(c->bodies, -1);
     work_settle_end(c->work, id);
     return r;
 }

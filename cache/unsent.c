@@ -209,6 +209,13 @@ void unsent_forget(struct cache *c, int64_t id)
     unlinkat(c->work->unsentfd, name, 0);
 }
 
+bool work_is_noted(struct cache *c, int64_t id)
+{
+    char name[WORK_NAME_MAX];
+    work_name(id, name);
+    return faccessat(c->work->unsentfd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 struct unsent_walk {
     int (*each)(void *arg, const char *file);
     void *arg;

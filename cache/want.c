@@ -153,6 +153,20 @@ size_t cache_wanted_take(struct cache *c, int64_t *messages, size_t max)
     return n;
 }
 
+void cache_wanted_return(struct cache *c, int64_t message)
+{
+    struct wishes *w = c->wishes;
+    pthread_mutex_lock(&w->lock);
+    struct wish **at = find(w, message);
+    struct wish *nobodys = NULL;
+    if (*at && (*at)->first)
+        (*at)->taken = false;
+    else if (*at)
+        nobodys = detach(at); /* all who waited have gone */
+    pthread_mutex_unlock(&w->lock);
+    free(nobodys);
+}
+
 void cache_wanted_done(struct cache *c, int64_t message, int err)
 {
     struct wishes *w = c->wishes;

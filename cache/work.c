@@ -129,6 +129,11 @@ int work_remove(struct cache *c, int64_t id)
     return unlinkat(c->work->workfd, name, 0) < 0 && errno != ENOENT ? -errno : 0;
 }
 
+int work_from_file(struct cache *c, int64_t id, int fd)
+{
+    return make_anew(c->work, id, fd);
+}
+
 int work_from_body(struct cache *c, const struct message *m, bool keep_content)
 {
     if (!keep_content)

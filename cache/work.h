@@ -22,6 +22,7 @@ int work_remove(struct cache *c, int64_t id); /* 0 also when there was none */
 /* Before the first write to a PRESENT message: copies its served form to work/<id> (empty if !keep_content);
  * returns the descriptor, O_RDWR. */
 int work_from_body(struct cache *c, const struct message *m, bool keep_content);
+int work_from_file(struct cache *c, int64_t id, int fd); /* a copy of that, or with -1 empty */
 
 void work_writer_begin(struct cache *c, int64_t id);
 void work_writer_end(struct cache *c, int64_t id);
@@ -35,9 +36,9 @@ bool work_has_writer(struct cache *c, int64_t id);
  * (never sent); -ENOENT: no such row, or not WRITING; -ENOSPC, -EIO.
  */
 int work_settle(struct cache *c, int64_t id);
-/* At the end of a mount, once nobody writes any more: settles all that waits for its half second of quiet, so that
- * notes of it are there should the database be lost until the next mount. Failures are logged: work files stay, and
- * the next mount settles them. */
+/* At the end of a mount, once nobody writes any more: settles all that waits for its half second of quiet, so
+ * that notes of it are there should the database be lost until the next mount. Failures are logged: work
+ * files stay, and the next mount settles them. */
 void work_settle_rest(struct cache *c);
 
 /* At start, once the cache is open and before anything else uses it. Work files without a WRITING row are
@@ -47,3 +48,5 @@ void work_settle_rest(struct cache *c);
 int work_recover(struct cache *c);
 /* The append of this row is confirmed, its base is committed: its unsent note goes. */
 int work_sent(struct cache *c, int64_t id);
+/* Is there such a note? Then the text was made here, and the server has not confirmed that it has it. */
+bool work_is_noted(struct cache *c, int64_t id);

@@ -41,7 +41,8 @@ void attr_of_message(struct fs *fs, const struct message *m, struct stat *ret, d
                          .st_mtim = time_of(m->mtime_ns),
                          .st_ctim = time_of(m->ctime_ns)};
     set_size(ret, m->size);
-    *ret_timeout = FOREVER_S;
+    /* Until the body is here its size is the server's word: whoever has it open has to ask again. */
+    *ret_timeout = message_is_bare(m) ? 0 : FOREVER_S;
     /* The row learns of what is written at close; whoever looks meanwhile sees the file itself. */
     if (m->state != MESSAGE_PRESENT && files_stat(fs->files, m->id, true, &now) == 0) {
         set_size(ret, now.st_size);

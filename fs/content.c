@@ -129,7 +129,12 @@ static int part_from_store(struct files *t, struct open_file *f, struct message 
     struct cache *c = files_cache(t);
     if (m->state == MESSAGE_WRITING)
         return work_open(c, m->id, O_RDWR);
-    int fd = work_from_body(c, m, keep);
+    /* Also where none of it is kept: the old text stays restorable. What was opened before it was evicted is
+     * here. */
+    bool is_here = body_is_here(c, m);
+    int fd = is_here     ? work_from_body(c, m, keep)
+             : f->fd < 0 ? -ENOENT
+                         : work_from_file(c, m->id, keep ? f->fd : -1);
     if (fd < 0)
         return fd;
     int r = own_write(c, CACHE_SOON, begin_edit_change, &f->id);

@@ -1,10 +1,12 @@
 /* getattr, setattr, statfs. */
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 #include "files.h"
 #include "own.h"
+#include "park.h"
 
 #define TO_SET_TIMES (FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW)
 
@@ -52,7 +54,7 @@ static int set_size(struct fs *fs, int64_t id, off_t size)
     int end = content_end_write(fs->files, f);
     files_yield(fs->files, f);
     files_leave(fs->files, f);
-    return r == -ENODEV ? -ESTALE : r < 0 ? r : end;
+    return r < 0 ? r : end;
 }
 
 struct time_change {
@@ -116,6 +118,39 @@ static int set_attr(struct fs *fs, fuse_ino_t ino, const struct stat *attr, int 
     return r;
 }
 
+struct setting {
+    fuse_ino_t ino;
+    struct stat attr;
+    int to_set;
+};
+
+static void park_setattr(fuse_req_t req, fuse_ino_t ino, const struct stat *attr, int to_set);
+
+static void setattr_after_fetch(fuse_req_t req, void *arg, int err)
+{
+    struct setting *s = arg;
+    int r = err < 0 ? err : set_attr(fs_of(req), s->ino, &s->attr, s->to_set);
+    if (r == 0)
+        reply_attr(req, s->ino);
+    else if (err == -EAGAIN)
+        park_setattr(req, s->ino, &s->attr, s->to_set);
+    else
+        reply_err(req, r == -ENODEV ? -ESTALE : r == -ENOENT ? -EIO : r);
+    free(s);
+}
+
+/* truncate(2) of a message whose body is not here. */
+static void park_setattr(fuse_req_t req, fuse_ino_t ino, const struct stat *attr, int to_set)
+{
+    struct setting *s = malloc(sizeof(*s));
+    if (!s) {
+        reply_err(req, -ENOMEM);
+        return;
+    }
+    *s = (struct setting){.ino = ino, .attr = *attr, .to_set = to_set};
+    park_wait(fs_of(req)->park, req, (int64_t)ino, setattr_after_fetch, s);
+}
+
 void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, struct fuse_file_info *fi)
 {
     struct fs *fs = fs_of(req);
@@ -124,8 +159,11 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, s
         return;
     }
     int r = set_attr(fs, ino, attr, to_set);
-    if (r < 0)
-        reply_err(req, r);
+    bool body = (to_set & FUSE_SET_ATTR_SIZE) && (r == -ENOENT || r == -ESTALE);
+    if (body)
+        park_setattr(req, ino, attr, to_set);
+    else if (r < 0)
+        reply_err(req, r == -ENODEV ? -ESTALE : r);
     else
         reply_attr(req, ino);
 }

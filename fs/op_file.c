@@ -6,6 +6,7 @@
  * returns.
  */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include "apply.h"
@@ -112,13 +113,35 @@ static int open_errno(int err)
     return err == -ENODEV ? -ENOENT : err == -ENOENT || err == -ESTALE ? -EIO : err;
 }
 
-static void open_after_fetch(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, int err)
+struct opening {
+    fuse_ino_t ino;
+    struct fuse_file_info fi;
+};
+
+static void park_open(fuse_req_t req, fuse_ino_t ino, const struct fuse_file_info *fi);
+
+static void open_after_fetch(fuse_req_t req, void *arg, int err)
 {
-    int r = err < 0 ? err : open_message(fs_of(req), ino, fi);
+    struct opening *o = arg;
+    int r = err < 0 ? err : open_message(fs_of(req), o->ino, &o->fi);
     if (r == 0)
-        reply_open(req, fi);
+        reply_open(req, &o->fi);
+    else if (err == -EAGAIN)
+        park_open(req, o->ino, &o->fi);
     else
         reply_err(req, err < 0 ? err : open_errno(r));
+    free(o);
+}
+
+static void park_open(fuse_req_t req, fuse_ino_t ino, const struct fuse_file_info *fi)
+{
+    struct opening *o = malloc(sizeof(*o));
+    if (!o) {
+        reply_err(req, -ENOMEM);
+        return;
+    }
+    *o = (struct opening){.ino = ino, .fi = *fi};
+    park_wait(fs_of(req)->park, req, (int64_t)ino, open_after_fetch, o);
 }
 
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -136,7 +159,7 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     if (r == 0)
         reply_open(req, fi);
     else if (r == -ENOENT || r == -ESTALE)
-        park_open(fs->park, req, ino, fi, open_after_fetch);
+        park_open(req, ino, fi);
     else
         reply_err(req, open_errno(r));
 }

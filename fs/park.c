@@ -1,6 +1,6 @@
 /*
  * A parked request can be ended from two sides: the cache calls body_done, or libfuse calls was_interrupted.
- * Both may come at any moment, also while park_open is still on its way, and libfuse's may not answer (it is
+ * Both may come at any moment, also while park_wait is still on its way, and libfuse's may not answer (it is
  * called under a lock of the request, which answering frees). So the interrupt only leaves a mark, and the
  * events thread cancels and answers.
  *
@@ -17,9 +17,9 @@ struct parked {
     struct parked *next;
     struct park *park;
     fuse_req_t req;
-    fuse_ino_t ino;
-    struct fuse_file_info fi;
-    void (*retry)(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, int err);
+    int64_t message;
+    void (*retry)(fuse_req_t req, void *arg, int err);
+    void *arg;
     bool busy, interrupted, done; /* protected by park->lock, as err */
     int err;
 };
@@ -59,7 +59,7 @@ static void answer(struct parked *it, int err)
     /* Waits for an interrupt that is being noted, and stops further ones: it can be freed then. */
     fuse_req_interrupt_func(it->req, NULL, NULL);
     struct park *p = it->park;
-    it->retry(it->req, it->ino, &it->fi, err);
+    it->retry(it->req, it->arg, err);
     free(it);
     pthread_mutex_lock(&p->lock);
     if (--p->alive == 0)
@@ -112,22 +112,23 @@ static void end_busy(struct parked *it)
         events_wake(events);
 }
 
-void park_open(struct park *p, fuse_req_t req, fuse_ino_t ino, const struct fuse_file_info *fi,
-               void (*retry)(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, int err))
+void park_wait(struct park *p, fuse_req_t req, int64_t message,
+               void (*retry)(fuse_req_t req, void *arg, int err), void *arg)
 {
     struct parked *it = calloc(1, sizeof(*it));
     if (!it) {
-        reply_err(req, -ENOMEM);
+        retry(req, arg, -ENOMEM);
         return;
     }
-    *it = (struct parked){.park = p, .req = req, .ino = ino, .fi = *fi, .retry = retry, .busy = true};
+    *it =
+        (struct parked){.park = p, .req = req, .message = message, .retry = retry, .arg = arg, .busy = true};
     pthread_mutex_lock(&p->lock);
     it->next = p->first;
     p->first = it;
     p->alive++;
     pthread_mutex_unlock(&p->lock);
     fuse_req_interrupt_func(req, was_interrupted, it);
-    int r = cache_want(p->fs->cache, (int64_t)ino, body_done, it);
+    int r = cache_want(p->fs->cache, message, body_done, it);
     if (r < 0)
         body_done(it, r);
     end_busy(it);
@@ -151,7 +152,7 @@ void park_answer_interrupted(struct park *p)
 {
     struct parked *it;
     while ((it = next_interrupted(p))) {
-        if (cache_want_cancel(p->fs->cache, (int64_t)it->ino, it))
+        if (cache_want_cancel(p->fs->cache, it->message, it))
             body_done(it, -EINTR); /* it is busy: only notes that */
         end_busy(it);
     }

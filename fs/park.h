@@ -1,8 +1,8 @@
 #pragma once
 /*
- * Parked requests: opens that wait for a body which is not here (case 20), without a thread. They are
- * answered when the body is there or cannot be had, or with EINTR when the process that waits is interrupted,
- * and only then.
+ * Parked requests: they wait for a body which is not here (case 20), without a thread: opens, and what would
+ * leave a row in need of its body. They are answered when the body is there or cannot be had, or with EINTR
+ * when the process that waits is interrupted, and only then.
  */
 #include "private.h"
 
@@ -10,10 +10,11 @@ int park_new(struct fs *fs, struct park **ret);
 /* Answers all that wait with EIO. NULL is allowed. The session must still be there. */
 void park_free(struct park *p);
 
-/* Parks an open of row `id`. `retry` is called once, on any thread, to answer the request: with 0 when the
- * body is there, else with an error. */
-void park_open(struct park *p, fuse_req_t req, fuse_ino_t ino, const struct fuse_file_info *fi,
-               void (*retry)(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, int err));
+/* Parks a request that needs the body of this row. retry is called once, on any thread, to answer it: with 0
+ * when the body is there, -EAGAIN when its message was on the move and it is to be parked again, or with
+ * another error. What arg points to is retry's to free. */
+void park_wait(struct park *p, fuse_req_t req, int64_t message,
+               void (*retry)(fuse_req_t req, void *arg, int err), void *arg);
 
 /* Answers those that were interrupted; for the events thread, woken by events_wake. */
 void park_answer_interrupted(struct park *p);

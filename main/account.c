@@ -77,6 +77,7 @@ static int open_after_the_hung(struct account *a, const struct cache_options *op
 static int open_cache(struct account *a, struct fault *f)
 {
     struct cache_options options = {.dir = a->config->data_dir,
+                                    .note_use = a->config->cache_limit > 0,
                                     .wire_bodies = a->config->line_endings == CONFIG_CRLF};
     int r = cache_open(&options, &a->cache, f);
     if (r == -EBUSY)

@@ -58,12 +58,13 @@ static json_t *engine_json(struct engine *e)
     struct engine_status s = {0};
     if (e)
         engine_get_status(e, &s);
-    return json_pack("{s:b, s:b, s:o, s:o, s:I, s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "online", s.online,
-                     "syncing", s.syncing, "doing", status_string(s.doing), "problem",
+    return json_pack("{s:b, s:b, s:o, s:o, s:I, s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "online",
+                     s.online, "syncing", s.syncing, "doing", status_string(s.doing), "problem",
                      status_string(s.problem), "retry_s", (json_int_t)s.retry_s, "rate", s.bytes_per_s,
                      "bodies_left", (json_int_t)s.bodies_left, "octets_left", (json_int_t)s.bytes_left,
                      "bodies_done", (json_int_t)s.bodies_done, "octets_done", (json_int_t)s.bytes_done,
-                     "rounds", (json_int_t)s.rounds, "last_sync", (json_int_t)s.last_sync_s, "session",
+                     "rounds", (json_int_t)s.rounds, "last_sync", (json_int_t)s.last_sync_s, "cache_octets",
+                     (json_int_t)s.cache_octets, "session",
                      s.session.connected ? session_json(&s.session) : json_null());
 }
 
@@ -72,10 +73,10 @@ static json_t *counts_json(cache_rd *rd, int64_t mailbox)
     struct mailbox_counts c = {0};
     if (rd)
         mailbox_count(rd, mailbox, &c);
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "messages", (json_int_t)c.messages, "unread",
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "messages", (json_int_t)c.messages, "unread",
                      (json_int_t)c.unread, "waiting", (json_int_t)c.waiting, "wanted", (json_int_t)c.wanted,
                      "wanted_octets", (json_int_t)c.wanted_bytes, "failed", (json_int_t)c.failed, "held",
-                     (json_int_t)c.held);
+                     (json_int_t)c.held, "on_demand", (json_int_t)c.bare);
 }
 
 static int add_mailbox(void *arg, const struct mailbox *m)

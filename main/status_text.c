@@ -97,6 +97,18 @@ static void print_progress(const struct page *p, const json_t *s)
     fputc('\n', p->out);
 }
 
+/* What is not on disk, and what is. */
+static void print_bodies(const struct page *p, const json_t *s)
+{
+    char n[TEXT_NUMBER_SIZE];
+    uint64_t bare = (uint64_t)number(json_object_get(s, "totals"), "on_demand");
+    if (bare > 0)
+        fprintf(p->out, "%-11s %s messages, fetched when they are opened\n", "on demand",
+                text_count(bare, n));
+    if (number(s, "cache_octets") > 0)
+        fprintf(p->out, "%-11s %s on disk\n", "bodies", text_octets((double)number(s, "cache_octets"), n));
+}
+
 static void print_head(const struct page *p, const json_t *s)
 {
     char when[TEXT_NUMBER_SIZE];
@@ -113,6 +125,7 @@ static void print_head(const struct page *p, const json_t *s)
     if (string(s, "doing")[0] != '\0')
         head_line(p, "doing", string(s, "doing"));
     print_progress(p, s);
+    print_bodies(p, s);
     head_line(p, "last sync", text_time(number(s, "last_sync"), when));
 }
 

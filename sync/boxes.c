@@ -161,7 +161,8 @@ static int note_unsynced(void *arg, const struct message *m)
     struct unsynced *u = arg;
     struct base_state base;
     bool known = base_of_message(u->rd, m->id, &base) == 0 && base.mailbox == m->mailbox;
-    bool kept = known && m->state == MESSAGE_PRESENT && brain_wish_to_keep(base.flags, m->flags);
+    bool kept =
+        known && m->state == MESSAGE_PRESENT && m->has_hash && brain_wish_to_keep(base.flags, m->flags);
     u->any = m->state != MESSAGE_GONE && (!known || kept) && !brake_holds(u->rd, m->id);
     return u->any;
 }

@@ -210,7 +210,7 @@ static int collect_addressed(void *arg, const struct base_state *b)
 static bool outlives_mailbox(const struct message *m, const struct base_state *b)
 {
     bool moved = m->state != MESSAGE_GONE && m->mailbox != b->mailbox;
-    bool wanted = m->state == MESSAGE_PRESENT && brain_wish_to_keep(b->flags, m->flags);
+    bool wanted = m->state == MESSAGE_PRESENT && m->has_hash && brain_wish_to_keep(b->flags, m->flags);
     return m->state == MESSAGE_WRITING || moved || wanted;
 }
 

@@ -50,9 +50,11 @@ static int copy_here(cache_tx *tx, const struct brain_op *op, struct message *m,
     if (m->id)
         return come_back(tx, m, op);
     int r = message_new_wanted(tx, mailbox, op->add, news->date_s, news->zone_min, news->size, m);
-    if (r < 0 || !news->message_id)
+    if (r < 0 || (!news->message_id && !news->bare))
         return r;
     m->message_id = news->message_id;
+    if (news->bare)
+        message_set_bare(m);
     return message_put(tx, m);
 }
 

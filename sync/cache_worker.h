@@ -28,6 +28,7 @@ struct cache_worker_news {
     int64_t date_s;
     int zone_min;
     int64_t size, message_id;
+    bool bare; /* to be shown before its body is here */
 };
 
 /* Carries out one operation of a plan on the cache's side. m is the row (m->id 0: there is none; filled for

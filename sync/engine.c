@@ -124,11 +124,26 @@ static void on_want(void *arg)
 {
     struct engine *e = arg;
     pthread_mutex_lock(&e->lock);
-    e->hints |= HINT_WANT;
     e->fetch_news++;
-    pthread_cond_signal(&e->wake);
     pthread_cond_broadcast(&e->fetch);
+    /* The engine's own session is there when all others are busy with what nobody waits for. */
+    if (!e->fetchers_idle) {
+        e->hints |= HINT_WANT;
+        pthread_cond_signal(&e->wake);
+    }
     pthread_mutex_unlock(&e->lock);
+}
+
+static void nobody_waits(void *arg, int err)
+{
+    (void)arg;
+    (void)err;
+}
+
+void engine_want(struct engine *e, int64_t message)
+{
+    cache_want_cancel(e->cache, message, e); /* one of them is enough */
+    cache_want(e->cache, message, nobody_waits, e);
 }
 
 void engine_wake(struct engine *e)
@@ -236,6 +251,7 @@ static void set_online(struct engine *e)
     e->worker->ops->describe(e->worker, &session);
     pthread_mutex_lock(&e->lock);
     e->online = e->fetch_on = true;
+    e->offline = false;
     e->fetch_news++;
     e->status.session = session;
     e->status.problem[0] = 0;
@@ -253,17 +269,18 @@ static void set_offline(struct engine *e, enum fault_exit exit, const char *prob
     pthread_mutex_lock(&e->lock);
     e->retry_at_ms = clock_boot_ms() + (pause < RETRY_LAST_MS ? pause : RETRY_LAST_MS);
     e->online = e->fetch_on = false;
+    e->offline = e->failures > 1;
     snprintf(e->status.problem, sizeof e->status.problem, "%s", problem);
     e->status.problem_exit = exit;
     pthread_mutex_unlock(&e->lock);
 }
 
-/* Off line there is nobody to ask: readers are told at once. */
+/* Off line there is nobody to ask: readers are told at once. But a session that was idle may have been ended
+ * by the server, and opens again at once. */
 static void refuse_wishes(struct engine *e)
 {
-    int64_t id;
-    while (cache_wanted_take(e->cache, &id, 1) == 1)
-        cache_wanted_done(e->cache, id, -ENETDOWN);
+    if (e->failures != 1)
+        fetch_refuse(e, -ENETDOWN);
 }
 
 static bool open_session(struct engine *e)
@@ -398,7 +415,7 @@ static bool keep_pause(struct engine *e)
     if (!until)
         return false;
     e->poll_at_ms = e->retry_at_ms = until;
-    refuse_wishes(e);
+    fetch_refuse(e, -ENETDOWN);
     answer(e, 0);
     return true;
 }
@@ -414,6 +431,7 @@ static void *engine_main(void *arg)
         unsigned hints = wait_for_hints(e, &asked);
         round_settle(e);
         tend_run(e);
+        bodies_tend(e);
         if (keep_pause(e))
             continue;
         if (!e->open && !(hints & HINT_ASKED) && clock_boot_ms() < e->retry_at_ms) {
@@ -425,7 +443,7 @@ static void *engine_main(void *arg)
         if (clock_boot_ms() >= e->poll_at_ms)
             hints |= HINT_FULL;
         if (engine_stopping(e) || !open_session(e)) {
-            refuse_wishes(e);
+            fetch_refuse(e, -ENETDOWN);
             answer(e, 0);
             continue;
         }
@@ -530,7 +548,7 @@ void engine_stop(struct engine *e)
         pthread_join(e->watcher, NULL);
     e->running = e->watching = false;
     e->fetchers = 0;
-    refuse_wishes(e);
+    fetch_refuse(e, -ENETDOWN);
 }
 
 void engine_free(struct engine *e)

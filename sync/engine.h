@@ -38,7 +38,8 @@ struct engine_status {
     int64_t retry_s;              /* seconds to the next attempt, when there is a problem */
     uint64_t bodies_left, bytes_left, bodies_done, bytes_done; /* of the downloads under way */
     double bytes_per_s;
-    int64_t last_sync_s; /* seconds since 1970, 0 never */
+    uint64_t cache_octets; /* that bodies take on disk; counted only where there is a cache_limit, else 0 */
+    int64_t last_sync_s;   /* seconds since 1970, 0 never */
     uint64_t rounds;
     struct worker_description session;
 };

@@ -18,6 +18,7 @@
 #define FETCH_MESSAGES 500
 #define FETCH_BYTES (16 << 20)
 #define FETCH_LOOK 4000
+#define MOVING_WAIT_NS 20000000
 
 struct wanted {
     int64_t id;
@@ -32,12 +33,17 @@ struct fetch {
     struct mailbox box;
     struct wanted *row;
     size_t n;
-    int64_t bytes;
+    int64_t bytes, most;
+    int64_t since_s; /* older ones are shown without */
     struct body_writer *writer;
     struct uidset uids;
     cache_rd *rd;
     int64_t only;
     uint64_t received;
+    bool wish; /* somebody waits for it */
+    bool
+        fresh; /* the session is new, or has just proved to be alive: when it breaks, another try is no use */
+    int err;   /* why the session ended */
 };
 
 /* ---- claims ---- */
@@ -128,7 +134,8 @@ static int choose(void *arg, const struct message *m)
     struct fetch *f = arg;
     struct base_state base;
 
-    if ((f->n && m->mailbox != f->box.id) || (f->only && m->mailbox != f->only))
+    if ((f->n && m->mailbox != f->box.id) || (f->only && m->mailbox != f->only) ||
+        bodies_is_bare(f->since_s, m->date_s))
         return 0;
     if (base_of_message(f->rd, m->id, &base) < 0 || base.mailbox != m->mailbox || is_parked(f, m->id))
         return 0;
@@ -138,7 +145,7 @@ static int choose(void *arg, const struct message *m)
         return 0;
     f->row[f->n++] = (struct wanted){.id = m->id, .message_id = m->message_id, .uid = base.uid};
     f->bytes += m->size;
-    return f->n == FETCH_MESSAGES || f->bytes >= FETCH_BYTES;
+    return f->n == FETCH_MESSAGES || f->bytes >= f->most;
 }
 
 /* The list that rows were chosen from is a snapshot from before the claims: another session may have brought
@@ -150,7 +157,7 @@ static void drop_arrived(struct fetch *f)
     for (size_t i = 0; i < f->n; i++) {
         struct message now;
         int r = message_get(f->rd, f->row[i].id, &now);
-        if (r == 0 && now.state == MESSAGE_WANTED) {
+        if (r == 0 && (now.state == MESSAGE_WANTED || message_is_bare(&now))) {
             f->row[kept++] = f->row[i];
             continue;
         }
@@ -158,6 +165,13 @@ static void drop_arrived(struct fetch *f)
         cache_wanted_done(f->e->cache, f->row[i].id, r == 0 ? 0 : -ESTALE);
     }
     f->n = kept;
+}
+
+/* The server may have it at either end of the move: which one, is known in a moment. */
+static bool is_moving(cache_rd *rd, int64_t id)
+{
+    struct pending p;
+    return pending_of_message(rd, id, &p) == 0 && p.kind == PENDING_MOVE;
 }
 
 /* A body that a reader waits for. Rows that never had an address cannot be fetched: what was on disk was all
@@ -169,6 +183,11 @@ static bool choose_wish(struct fetch *f)
     struct message m;
 
     while (cache_wanted_take(f->e->cache, &id, 1) == 1) {
+        if (is_moving(f->rd, id)) {
+            nanosleep(&(struct timespec){.tv_nsec = MOVING_WAIT_NS}, NULL);
+            cache_wanted_done(f->e->cache, id, -EAGAIN);
+            continue;
+        }
         if (message_get(f->rd, id, &m) < 0 || base_of_message(f->rd, id, &base) < 0 ||
             mailbox_get(f->rd, base.mailbox, &f->box) < 0) {
             cache_wanted_done(f->e->cache, id, -EIO);
@@ -176,10 +195,17 @@ static bool choose_wish(struct fetch *f)
         }
         if (!claim(f->e, id))
             continue; /* under way: its end answers the wish */
+        f->wish = true;
         f->row[f->n++] = (struct wanted){.id = id, .message_id = m.message_id, .uid = base.uid};
         return true;
     }
     return false;
+}
+
+static int choose_bare(struct fetch *f)
+{
+    f->since_s = bodies_bare_since(f->e);
+    return message_each_bare(f->rd, f->since_s, FETCH_LOOK, choose, f);
 }
 
 static enum worker_result choose_rows(struct fetch *f, bool *ret_any)
@@ -187,7 +213,12 @@ static enum worker_result choose_rows(struct fetch *f, bool *ret_any)
     *ret_any = choose_wish(f);
     if (*ret_any)
         return WORKER_DONE;
+    int64_t limit = f->e->account->cache_limit;
+    f->since_s = bodies_since(f->e);
+    f->most = limit > 0 && limit / 16 < FETCH_BYTES ? limit / 16 : FETCH_BYTES;
     int r = message_each_wanted(f->rd, f->only, FETCH_LOOK, choose, f);
+    if (r == 0 && f->n == 0 && !f->only)
+        r = choose_bare(f);
     *ret_any = f->n > 0; /* also when all of them have arrived: there may be more */
     drop_arrived(f);
     return r < 0 ? WORKER_LOCAL : WORKER_DONE;
@@ -271,6 +302,7 @@ static int received(void *arg, uint32_t uid, bool whole)
 
 /* ---- committing ---- */
 
+/* row->done: the row has it. What has got another address meanwhile has to be asked for there. */
 static int put_body(cache_tx *tx, const struct fetch *f, struct wanted *row)
 {
     struct message m;
@@ -284,6 +316,7 @@ static int put_body(cache_tx *tx, const struct fetch *f, struct wanted *row)
     bool repair = m.state == MESSAGE_PRESENT;
     if (m.state != MESSAGE_WANTED && !repair)
         return 0;
+    row->done = true;
     if (repair && m.has_hash && memcmp(m.hash, row->info.hash, sizeof m.hash) == 0 &&
         m.form == row->info.form)
         return 0; /* it is back under the same name */
@@ -304,10 +337,10 @@ static int put_bodies(cache_tx *tx, void *arg)
 {
     struct fetch *f = arg;
     for (size_t i = 0; i < f->n; i++) {
+        f->row[i].done = false;
         int r = f->row[i].arrived ? put_body(tx, f, &f->row[i]) : 0;
         if (r < 0)
             return r;
-        f->row[i].done = f->row[i].arrived;
     }
     return 0;
 }
@@ -319,7 +352,20 @@ static int commit(struct fetch *f)
         r = cache_write(f->e->cache, CACHE_FROM_SERVER, CACHE_SOON, put_bodies, f);
     if (r < 0)
         log_error("bodies cannot be stored: %s", strerror(-r));
+    for (size_t i = 0; i < f->n; i++) {
+        f->row[i].done = f->row[i].done && r == 0;
+        if (f->row[i].done)
+            bodies_came(f->e, f->row[i].info.size);
+    }
     return r;
+}
+
+/* Moved while it was asked for: not gone. */
+static bool has_moved(struct fetch *f, const struct wanted *row)
+{
+    struct base_state base;
+    return is_moving(f->rd, row->id) || (base_of_message(f->rd, row->id, &base) == 0 &&
+                                         (base.mailbox != f->box.id || base.uid != row->uid));
 }
 
 /* The server answered, but not with these: gone meanwhile (the next scan will tell, case 17), or not to be
@@ -328,7 +374,7 @@ static void note_missing(struct fetch *f)
 {
     struct worker_error error = {.text = "the server sent no body"};
     for (size_t i = 0; i < f->n; i++)
-        if (!f->row[i].arrived) {
+        if (!f->row[i].arrived && !has_moved(f, &f->row[i])) {
             log_info("case 17: row %lld: no body came", (long long)f->row[i].id);
             engine_fail_message(f->e, f->row[i].id, f->box.id, "fetch", &error);
         }
@@ -368,6 +414,7 @@ static enum worker_result run_batch(struct fetch *f, struct worker *w)
     engine_pause(f->e, error.retry_ms);
     body_writer_abort(f->writer);
     f->writer = NULL;
+    f->err = error.err;
     if (r == WORKER_LOCAL)
         log_error("bodies cannot be stored: %s", strerror(-error.err));
     /* What arrived before the line broke is kept all the same. */
@@ -378,24 +425,73 @@ static enum worker_result run_batch(struct fetch *f, struct worker *w)
     return r;
 }
 
-enum worker_result fetch_some(struct engine *e, struct worker *w, int64_t mailbox, bool *ret_any)
+void fetch_refuse(struct engine *e, int err)
 {
-    struct fetch f = {.e = e, .rd = cache_reader(e->cache), .only = mailbox};
+    int64_t id;
+    while (cache_wanted_take(e->cache, &id, 1) == 1)
+        cache_wanted_done(e->cache, id, err);
+}
+
+/* Claims first: a wish that is taken from now on is fetched anew, not left to this batch. A session that was
+ * idle for long may have been ended by the server, which is known only now: a wish gets one more try then. */
+static void answer_wishes(struct fetch *f, enum worker_result r)
+{
+    struct cache *c = f->e->cache;
+    bool ended = engine_session_ended(r), silent = f->err == -ETIMEDOUT;
+    if (f->n)
+        unclaim(f);
+    for (size_t i = 0; i < f->n; i++) {
+        const struct wanted *row = &f->row[i];
+        if (row->done)
+            cache_wanted_done(c, row->id, 0);
+        else if (r == WORKER_DONE)
+            cache_wanted_done(c, row->id, has_moved(f, row) ? -EAGAIN : -ESTALE);
+        else if (ended && !silent && !f->fresh)
+            cache_wanted_return(c, row->id);
+        else
+            cache_wanted_done(c, row->id, silent ? -ETIMEDOUT : -ENETDOWN);
+    }
+    /* It would keep all of them waiting, one after the other. */
+    if (ended && silent)
+        fetch_refuse(f->e, -ETIMEDOUT);
+}
+
+static enum worker_result run_fetch(struct fetch *f, struct worker *w, enum worker_result r)
+{
+    if (f->n && r == WORKER_DONE)
+        r = run_batch(f, w);
+    answer_wishes(f, r);
+    uidset_finish(&f->uids);
+    free(f->row);
+    return r;
+}
+
+static bool begin_fetch(struct fetch *f)
+{
+    f->rd = cache_reader(f->e->cache);
+    f->row = calloc(FETCH_MESSAGES, sizeof *f->row);
+    return f->row;
+}
+
+enum worker_result fetch_some(struct engine *e, struct worker *w, int64_t mailbox, bool fresh, bool *ret_any)
+{
+    struct fetch f = {.e = e, .only = mailbox, .fresh = fresh};
 
     *ret_any = false;
-    f.row = calloc(FETCH_MESSAGES, sizeof *f.row);
-    if (!f.row)
-        return WORKER_LOCAL;
-    enum worker_result r = choose_rows(&f, ret_any);
-    if (f.n && r == WORKER_DONE)
-        r = run_batch(&f, w);
-    /* Claims first: a wish that is taken from now on is fetched anew, not left to this batch. */
-    if (f.n)
-        unclaim(&f);
-    for (size_t i = 0; i < f.n; i++)
-        cache_wanted_done(e->cache, f.row[i].id, f.row[i].done ? 0 : r == WORKER_DONE ? -ESTALE : -ENETDOWN);
-    uidset_finish(&f.uids);
-    free(f.row);
+    return begin_fetch(&f) ? run_fetch(&f, w, choose_rows(&f, ret_any)) : WORKER_LOCAL;
+}
+
+enum worker_result fetch_wishes(struct engine *e, struct worker *w)
+{
+    enum worker_result r = WORKER_DONE;
+    bool any = true;
+    while (r == WORKER_DONE && any) {
+        struct fetch f = {.e = e, .fresh = true};
+        if (!begin_fetch(&f))
+            return WORKER_LOCAL;
+        any = choose_wish(&f);
+        r = run_fetch(&f, w, WORKER_DONE);
+    }
     return r;
 }
 
@@ -422,6 +518,16 @@ bool fetch_small(struct engine *e, int64_t mailbox)
 
 /* ---- the thread ---- */
 
+/* The engine itself may be waiting for a server that does not answer. Called with the lock held. */
+static void refuse_while_offline(struct engine *e)
+{
+    if (!e->offline)
+        return;
+    pthread_mutex_unlock(&e->lock);
+    fetch_refuse(e, -ENETDOWN);
+    pthread_mutex_lock(&e->lock);
+}
+
 /* Waits until there may be something to fetch and the account is on line; false at the end. An idle one
  * waits for news since it began to look, and for no longer than a minute. */
 static bool wait_for_work(struct engine *e, bool idle, uint64_t *news)
@@ -429,12 +535,18 @@ static bool wait_for_work(struct engine *e, bool idle, uint64_t *news)
     struct timespec at;
     int r = 0;
     pthread_mutex_lock(&e->lock);
+    e->fetchers_idle++;
     clock_gettime(CLOCK_MONOTONIC, &at);
     at.tv_sec += 60;
     while (idle && !e->stop && e->fetch_news == *news && r == 0)
         r = pthread_cond_timedwait(&e->fetch, &e->lock, &at);
-    while (!e->stop && !e->fetch_on)
-        pthread_cond_wait(&e->fetch, &e->lock);
+    while (!e->stop && !e->fetch_on) {
+        uint64_t before = e->fetch_news;
+        refuse_while_offline(e);
+        if (!e->fetch_on && !e->stop && e->fetch_news == before)
+            pthread_cond_wait(&e->fetch, &e->lock);
+    }
+    e->fetchers_idle--;
     bool go = !e->stop;
     *news = e->fetch_news;
     pthread_mutex_unlock(&e->lock);
@@ -452,11 +564,10 @@ void *fetch_main(void *arg)
         goto out;
     while (wait_for_work(e, idle, &news)) {
         bool any;
-        enum worker_result r = fetch_some(e, w, 0, &any);
+        enum worker_result r = fetch_some(e, w, 0, broken, &any);
         idle = !any || r == WORKER_LOCAL;
         if (engine_session_ended(r)) {
-            /* A session that was idle for long may have been ended by the server: that is known only now, and
-             * one more try at once is due. */
+            /* One more try is due at once: see answer_wishes. */
             idle = broken;
             broken = true;
             w->ops->reset(w);

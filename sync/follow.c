@@ -98,8 +98,12 @@ static int is_departed(void *arg, const struct message *m)
     /* And so is what was in a mailbox that is missing: where it was is no address any more. */
     departed = departed || (shown && brake_holds_mailbox(l->rd, m->mailbox));
     departed = departed && (m->state != MESSAGE_GONE || m->mailbox != l->mailbox);
-    compare_texts(l, m);
-    return take_if(l, m, m->has_hash && departed && alike(m, l->like));
+    departed = departed && alike(m, l->like);
+    /* What has no text here cannot be given another one's: its place is all that is at stake. */
+    bool bare = departed && !m->has_hash;
+    if (!bare)
+        compare_texts(l, m);
+    return take_if(l, m, departed);
 }
 
 int follow_arrival(cache_tx *tx, int64_t mailbox, const struct cache_worker_news *news, struct message *ret)
@@ -190,9 +194,8 @@ static int is_twin(void *arg, const struct message *m)
 {
     struct look *l = arg;
     struct base_state base;
-    bool content = m->state == MESSAGE_WANTED
-                       ? m->wire_size == l->like->wire_size
-                       : m->has_hash && memcmp(m->hash, l->like->hash, sizeof m->hash) == 0;
+    bool content = m->has_hash ? memcmp(m->hash, l->like->hash, sizeof m->hash) == 0
+                               : m->wire_size == l->like->wire_size;
     bool fits = m->id > l->like->id && m->mailbox == l->like->mailbox && m->state <= MESSAGE_PRESENT &&
                 !m->dirty && !m->changed_ms && content && base_of_message(l->rd, m->id, &base) == 0;
     return take_if(l, m, fits);
@@ -207,7 +210,7 @@ static int merge_twin(cache_tx *tx, void *arg)
         return 0;
     if (r == 0)
         r = message_each_by_message_id(l.rd, m.message_id, is_twin, &l);
-    if (r < 0 || l.n == 0 || l.found.state != MESSAGE_PRESENT)
+    if (r < 0 || l.n == 0 || l.found.state != MESSAGE_PRESENT || !l.found.has_hash)
         return r < 0 ? r : 0;
     log_info("case 22: row %lld is what came as row %lld", (long long)m.id, (long long)l.found.id);
     return take_over(tx, &m, &l.found, 0, false);
@@ -220,8 +223,10 @@ bool follow_twin(struct engine *e, const struct message *m)
 
     if (!m->message_id || message_each_by_message_id(l.rd, m->message_id, is_twin, &l) < 0 || l.n == 0)
         return false;
-    if (l.found.state == MESSAGE_PRESENT &&
-        cache_write(e->cache, CACHE_FROM_SERVER, CACHE_SOON, merge_twin, &id) < 0)
+    if (message_is_bare(&l.found))
+        engine_want(e, l.found.id);
+    else if (l.found.state == MESSAGE_PRESENT &&
+             cache_write(e->cache, CACHE_FROM_SERVER, CACHE_SOON, merge_twin, &id) < 0)
         log_warning("row %lld could not be paired", (long long)id);
     return true; /* merged, or to be compared when the other body is here */
 }

@@ -53,6 +53,7 @@ struct engine {
     unsigned tried_create; /* times since something was sent with success */
     char delimiter;
     int64_t quota_at_ms; /* when the quota may be asked for again, CLOCK_BOOTTIME */
+    bool counted;        /* cache_octets has been found out */
     bool saw_removals;   /* by a scan of this round */
     bool saw_orphans;    /* likewise: rows that stay, and may have to be found elsewhere (cache/orphan.h) */
     struct brake_window *window;
@@ -67,6 +68,8 @@ struct engine {
     pthread_cond_t fetch;  /* fetchers and the watcher wait here */
     pthread_cond_t agreed; /* engine_sync waits here */
     bool stop, online, fetch_on;
+    bool offline; /* it was tried, and nobody answered: readers are told at once */
+    unsigned fetchers_idle;
     int64_t pause_until_ms; /* the server asked for a pause, CLOCK_BOOTTIME; 0 none */
     uint64_t fetch_news;    /* counts what may be work for fetchers */
     unsigned hints;
@@ -75,6 +78,7 @@ struct engine {
     int64_t *claimed;                             /* rows whose bodies are under way */
     size_t n_claimed, cap_claimed;
     struct engine_status status;
+    int64_t cache_octets, new_octets; /* bodies.c: on disk when they were counted, and what came since */
     int64_t rate_start_ms;
     uint64_t rate_bytes;
 };
@@ -83,6 +87,8 @@ struct engine {
 void engine_hint(struct engine *e, unsigned hints);
 bool engine_stopping(struct engine *e);
 enum worker_speed engine_speed(struct engine *e);
+/* The engine itself wants this body, to compare it: it comes some time, and a hint with it. */
+void engine_want(struct engine *e, int64_t message);
 void engine_doing(struct engine *e, const struct mailbox *box, const char *what);
 /* The engine thread: the next round at the latest in so many milliseconds. */
 void engine_look_again(struct engine *e, int64_t ms);
@@ -203,10 +209,25 @@ void quota_has_room(struct engine *e); /* something was removed: nothing waits a
 
 /* fetch.c */
 void *fetch_main(void *arg);
-enum worker_result fetch_some(struct engine *e, struct worker *w, int64_t mailbox,
-                              bool *ret_any);        /* one batch */
+/* One batch, of one mailbox or of any (0). fresh: the session has just been opened, for the last one broke.
+ */
+enum worker_result fetch_some(struct engine *e, struct worker *w, int64_t mailbox, bool fresh, bool *ret_any);
+enum worker_result fetch_wishes(struct engine *e,
+                                struct worker *w);   /* all that readers wait for, and no more */
+void fetch_refuse(struct engine *e, int err);        /* tells all readers that wait */
 bool fetch_small(struct engine *e, int64_t mailbox); /* few enough for the engine itself? */
 void fetch_forget_claims(struct engine *e);
+
+/* bodies.c: which bodies come by themselves, and how long they stay */
+int64_t bodies_since(struct engine *e);      /* of mail with this date or a later one */
+int64_t bodies_bare_since(struct engine *e); /* and of what is shown already */
+bool bodies_is_bare(int64_t since_s, int64_t date_s);
+/* Of a row that has no address: was its text only at the server? Then there is nothing to send, nor to show.
+ */
+bool bodies_is_lost(struct engine *e, const struct message *m);
+void bodies_give_up(struct engine *e, int64_t message);
+void bodies_came(struct engine *e, int64_t octets); /* any thread */
+void bodies_tend(struct engine *e);
 
 /* tend.c */
 void tend_run(struct engine *e);

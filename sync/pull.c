@@ -72,15 +72,16 @@ static int note_missing(void *arg, const struct base_state *b)
 
 static int collect_changes(struct pull *p)
 {
+    int64_t since_s = bodies_since(p->e);
     int r = 0;
     for (size_t i = 0; i < p->scan.n && r == 0; i++) {
         const struct worker_message *s = &p->scan.message[i];
         if (!s->has_flags)
             continue;
-        r = add_change(p,
-                       &(struct change){.uid = s->uid,
-                                        .present = true,
-                                        .news = {s->flags, s->date_s, s->zone_min, s->size, s->message_id}});
+        r = add_change(p, &(struct change){.uid = s->uid,
+                                           .present = true,
+                                           .news = {s->flags, s->date_s, s->zone_min, s->size, s->message_id,
+                                                    bodies_is_bare(since_s, s->date_s)}});
     }
     if (r < 0)
         return r;

@@ -24,6 +24,7 @@ struct repair {
     struct engine *e;
     struct mailbox box;
     bool union_only;
+    int64_t since_s; /* see bodies_since */
     struct worker_scan scan;
     struct brain_identity *left, *right;
     bool *had_base, *arriving; /* arriving: announced to be moved or copied here; its base is elsewhere */
@@ -169,7 +170,8 @@ static int put_pair(cache_tx *tx, struct repair *p, const struct brain_pair *pai
 static int put_fresh(cache_tx *tx, struct repair *p, const struct worker_message *s)
 {
     struct message m = {0};
-    struct cache_worker_news news = {s->flags, s->date_s, s->zone_min, s->size, s->message_id};
+    struct cache_worker_news news = {s->flags, s->date_s,     s->zone_min,
+                                     s->size,  s->message_id, bodies_is_bare(p->since_s, s->date_s)};
     int r = follow_arrival(tx, p->box.id, &news, &m);
     if (r == 0)
         r = cache_worker_apply(tx, &(struct brain_op){.verb = BRAIN_COPY, .add = s->flags}, &m, &news,
@@ -264,7 +266,11 @@ static int put_all(cache_tx *tx, void *arg)
 
 enum worker_result repair_mailbox(struct engine *e, struct mailbox *box, bool union_only)
 {
-    struct repair p = {.e = e, .box = *box, .union_only = union_only, .rd = cache_reader(e->cache)};
+    struct repair p = {.e = e,
+                       .box = *box,
+                       .union_only = union_only,
+                       .since_s = bodies_since(e),
+                       .rd = cache_reader(e->cache)};
     struct worker_error error = {0};
     struct arena arena = {0};
 

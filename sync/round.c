@@ -133,7 +133,7 @@ static enum worker_result fetch_at_once(struct engine *e, int64_t mailbox)
         return WORKER_DONE;
     }
     engine_doing(e, NULL, "fetching");
-    enum worker_result r = fetch_some(e, e->worker, mailbox, &any);
+    enum worker_result r = fetch_some(e, e->worker, mailbox, true, &any);
     wake_fetchers(e);
     return r;
 }
@@ -176,7 +176,7 @@ static enum worker_result fetch_alone(struct engine *e)
     bool any = false;
     if (!e->alone)
         return WORKER_DONE;
-    enum worker_result r = fetch_some(e, e->worker, 0, &any);
+    enum worker_result r = fetch_some(e, e->worker, 0, false, &any);
     if (any)
         engine_hint(e, HINT_FETCHED);
     return r;
@@ -250,7 +250,11 @@ enum worker_result round_run(struct engine *e, unsigned hints)
 {
     struct list scan = {0};
     bool tree = hints & (HINT_FULL | HINT_BOXES), complete = true;
-    enum worker_result r = look_there(e, hints, &scan, &complete);
+    enum worker_result r = WORKER_DONE;
+    if (hints & HINT_WANT)
+        r = fetch_wishes(e, e->worker);
+    if (r == WORKER_DONE)
+        r = look_there(e, hints, &scan, &complete);
 
     if (r == WORKER_DONE)
         r = fetch_all(e, &scan);

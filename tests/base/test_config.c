@@ -57,6 +57,9 @@ static void the_least_has_all_defaults(void **state)
     assert_true(a->idle);
     assert_int_equal(a->connections, 4);
     assert_int_equal(a->log_level, LOG_LEVEL_INFO);
+    assert_true(a->bodies_s == INT64_MAX);
+    assert_int_equal(a->cache_limit, 0);
+    assert_int_equal(a->events, CONFIG_EVENTS_FULL);
     assert_string_equal(a->data_dir, "/home/me/.local/share/mailmount/work");
     config_finish(&c);
 }
@@ -80,7 +83,9 @@ static const char everything[] =
     "    [Gmail]/*, # no comment\n"
     "    # a comment\n"
     "    !Archive/20??\n"
-    "bodies = all\n"
+    "bodies = recent:30\n"
+    "cache_limit = 20G\n"
+    "events = dir\n"
     "line_endings = crlf\n"
     "delete = trash\n"
     "keep_deleted = 12h\n"
@@ -127,6 +132,9 @@ static void everything_is_understood(void **state)
     assert_int_equal(a->connections, 2);
     assert_string_equal(a->data_dir, "/home/me/mail");
     assert_int_equal(a->log_level, LOG_LEVEL_DEBUG);
+    assert_int_equal(a->bodies_s, 30 * 86400);
+    assert_true(a->cache_limit == 20000000000);
+    assert_int_equal(a->events, CONFIG_EVENTS_DIR);
     assert_null(b->host);
     assert_string_equal(b->tunnel, "ssh mail /usr/lib/dovecot/imap");
     assert_int_equal(b->keep_deleted_s, 0);
@@ -146,7 +154,7 @@ static const struct {
     {"host = x\n" LEAST, 1, "'host' stands before the first [account]"},
     {LEAST "hots = x\n", 4, "unknown key 'hots'"},
     {LEAST "Host = x\n", 4, "unknown key 'Host'"},
-    {LEAST "events = full\n", 4, "unknown key 'events'"},
+    {LEAST "event = full\n", 4, "unknown key 'event'"},
     {LEAST "host = y\n", 4, "'host' is already there in line 2"},
     {LEAST "[work]\n", 4, "[work] is already there in line 1"},
     {LEAST "[a/b]\n", 4, "'a/b' cannot be the name of an account"},
@@ -174,7 +182,13 @@ static const struct {
      "is not a SHA-256"},
     {LEAST "auth = cram-md5\n", 4, "is not one of: auto, plain, login"},
     {LEAST "layout = mbox\n", 4, "is not one of: fs, maildir++"},
-    {LEAST "bodies = recent:30\n", 4, "bodies: 'recent:30' is not one of: all"},
+    {LEAST "bodies = none\n", 4, "bodies: 'none' is not one of: all, recent:DAYS, on-demand"},
+    {LEAST "bodies = recent:0\n", 4, "bodies: 'recent:0' is not one of"},
+    {LEAST "bodies = recent:30d\n", 4, "bodies: 'recent:30d' is not one of"},
+    {LEAST "cache_limit = 20\n", 4, "cache_limit: '20' is not a size such as 500M, 20G or 1T, or none"},
+    {LEAST "cache_limit = 20Gb\n", 4, "'20Gb' is not a size"},
+    {LEAST "cache_limit = 0G\n", 4, "'0G' is not a size"},
+    {LEAST "events = yes\n", 4, "events: 'yes' is not one of: full, dir, off"},
     {LEAST "mailboxes = a,,b\n", 4, "is not a list of patterns"},
     {LEAST "mailboxes = !\n", 4, "is not a list of patterns"},
     {LEAST "line_endings = cr\n", 4, "is not one of: lf, crlf"},

@@ -63,6 +63,22 @@ static void who_cancels_is_not_answered(void **state)
     assert_false(cache_want_cancel(s->c, 17, &b));
 }
 
+static void what_is_returned_is_taken_again(void **state)
+{
+    struct scratch *s = *state;
+    struct answer a = {0};
+    int64_t taken[1];
+    cache_want(s->c, 17, answered, &a);
+    assert_int_equal(cache_wanted_take(s->c, taken, 1), 1);
+    cache_wanted_return(s->c, 17);
+    assert_int_equal(cache_wanted_take(s->c, taken, 1), 1);
+    assert_int_equal(taken[0], 17);
+    assert_true(cache_want_cancel(s->c, 17, &a));
+    cache_wanted_return(s->c, 17); /* nobody waits any more */
+    assert_int_equal(cache_wanted_take(s->c, taken, 1), 0);
+    assert_int_equal(a.calls, 0);
+}
+
 static void those_left_at_the_end_are_told(void **state)
 {
     struct scratch *s = *state;
@@ -95,6 +111,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(all_who_wait_for_a_message_are_answered_once),
         T(who_cancels_is_not_answered),
+        T(what_is_returned_is_taken_again),
         T(those_left_at_the_end_are_told),
         T(a_few_are_taken_at_a_time),
     };

@@ -18,6 +18,7 @@ class Proxy:
         self.target_port = target_port
         self.filter = None
         self.delay_s = 0.0
+        self.rate = 0             # octets a second and connection to the client, 0 for as many as there are
         self.cut_in = None        # (direction, how) of a cut that is to come, and how many octets still pass
         self.cut_left = 0
         self.has_cut = threading.Event()
@@ -87,6 +88,8 @@ class Proxy:
                     break
                 if self.delay_s:
                     time.sleep(self.delay_s)
+                if self.rate and direction == "client":
+                    time.sleep(len(octets) / self.rate)
                 self._flows.wait()
                 if self.filter:
                     octets = self.filter(direction, octets)

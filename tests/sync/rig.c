@@ -32,9 +32,12 @@ void rig_begin(struct rig *r, const struct model_features *f)
 {
     const char *log = getenv("RIG_LOG");
     log_to(log ? STDERR_FILENO : -1, LOG_LEVEL_DEBUG);
-    *r = (struct rig){
-        .account = {.name = (char *)"test", .poll_s = 3600, .connections = 3, .keep_deleted_s = 86400,
-                    .brake = {.percent = 25, .count = 100}}};
+    *r = (struct rig){.account = {.name = (char *)"test",
+                                  .poll_s = 3600,
+                                  .bodies_s = INT64_MAX,
+                                  .connections = 3,
+                                  .keep_deleted_s = 86400,
+                                  .brake = {.percent = 25, .count = 100}}};
     assert_true(place_make(r->dir, sizeof r->dir, "mailmount-sync"));
     open_rig = r;
     snprintf(r->cache_dir, sizeof r->cache_dir, "%s/cache", r->dir);
