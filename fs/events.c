@@ -35,7 +35,6 @@
 #include "log.h"
 #include "notes.h"
 #include "own.h"
-#include "park.h"
 
 #define SHOW_AGAIN_MS 10000
 #define DIRS_MAX 64
@@ -67,6 +66,13 @@ struct events {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct events *live; /* protected by lock */
 
+static void wake(struct events *e)
+{
+    uint64_t one = 1;
+    ssize_t n = write(e->wake_fd, &one, sizeof(one));
+    (void)n; /* full means: it will wake anyway */
+}
+
 /* The caller holds the lock. */
 static void note_all(struct events *e, const struct cache_event *events, size_t n)
 {
@@ -76,7 +82,7 @@ static void note_all(struct events *e, const struct cache_event *events, size_t 
             notes_add(&e->notes, &events[i]);
     }
     if (e->notes.n > 0 || e->notes.overflow)
-        events_wake(e);
+        wake(e);
 }
 
 static void on_commit(void *arg, const struct cache_event *events, size_t n)
@@ -90,18 +96,11 @@ static void on_commit(void *arg, const struct cache_event *events, size_t n)
     pthread_mutex_unlock(&lock);
 }
 
-void events_wake(struct events *e)
-{
-    uint64_t one = 1;
-    ssize_t n = write(e->wake_fd, &one, sizeof(one));
-    (void)n; /* full means: it will wake anyway */
-}
-
 void events_exit(struct events *e)
 {
     int saved = errno;
     atomic_store(&e->exit, true);
-    events_wake(e);
+    wake(e);
     errno = saved;
 }
 
@@ -225,7 +224,7 @@ static void show_after(struct events *e, int64_t mailbox, enum sub sub, int64_t 
     h->next = e->hidden;
     e->hidden = h;
     pthread_mutex_unlock(&lock);
-    events_wake(e);
+    wake(e);
 }
 
 void events_show_later(struct events *e, int64_t mailbox, enum sub sub)
@@ -329,7 +328,6 @@ static void *run(void *arg)
             end_loop(e);
             return NULL;
         }
-        park_answer_interrupted(e->fs->park);
         tell_batch(e);
     }
 }
@@ -381,7 +379,7 @@ void events_stop(struct events *e)
     if (!e)
         return;
     leave_live(e);
-    events_wake(e);
+    wake(e);
     if (e->started)
         pthread_join(e->thread, NULL);
 }

@@ -12,7 +12,6 @@ int events_start(struct events *e);
 void events_stop(struct events *e);
 void events_free(struct events *e); /* stopped */
 
-void events_wake(struct events *e); /* any thread */
 void events_exit(struct events *e); /* ends the session's loop; async-signal-safe */
 
 /* cur, new or tmp was removed while its mailbox stayed: it comes back after 10 seconds. */

@@ -223,7 +223,9 @@ static int run_loop(struct fs *fs)
         return -ENOMEM;
     fuse_loop_cfg_set_idle_threads(config, 10);
     fuse_loop_cfg_set_clone_fd(config, 0);
-    int r = events_start(fs->events);
+    int r = park_start(fs->park);
+    if (r == 0)
+        r = events_start(fs->events);
     if (r == 0)
         r = fuse_session_loop_mt(fs->se, config);
     fuse_loop_cfg_destroy(config);
@@ -240,6 +242,7 @@ int fs_loop(struct fs *fs)
 
 void fs_exit(struct fs *fs)
 {
+    park_exit(fs->park);
     events_exit(fs->events);
 }
 

@@ -1,8 +1,9 @@
 /*
  * A parked request can be ended from two sides: the cache calls body_done, or libfuse calls was_interrupted.
  * Both may come at any moment, also while park_wait is still on its way, and libfuse's may not answer (it is
- * called under a lock of the request, which answering frees). So the interrupt only leaves a mark, and the
- * events thread cancels and answers.
+ * called under a lock of the request, which answering frees). So the interrupt only leaves a mark, and a
+ * thread of its own cancels and answers: the events thread may be waiting for a directory that a parked
+ * request holds. At the end it does the same with all that wait.
  *
  * `busy` says that somebody is dealing with the request right now; body_done then leaves its result in it
  * instead of answering. Who clears busy looks for such a result. Answering a request begins with taking it
@@ -10,8 +11,12 @@
  */
 #include "park.h"
 #include <errno.h>
+#include <poll.h>
+#include <stdatomic.h>
 #include <stdlib.h>
-#include "events.h"
+#include <sys/eventfd.h>
+#include <unistd.h>
+#include "log.h"
 
 struct parked {
     struct parked *next;
@@ -20,8 +25,10 @@ struct parked {
     int64_t message;
     void (*retry)(fuse_req_t req, void *arg, int err);
     void *arg;
-    bool busy, interrupted, done; /* protected by park->lock, as err */
-    int err;
+    bool busy, done; /* protected by park->lock, as all that follows */
+    int err;         /* when it is done */
+    int end;         /* it is to be ended with that, 0: not */
+    bool over;       /* that was tried because the mount ends: it is answered, or is being answered */
 };
 
 struct park {
@@ -30,6 +37,11 @@ struct park {
     pthread_cond_t answered;
     struct parked *first; /* protected by lock */
     unsigned alive;       /* protected by lock: in the list, or being answered */
+    bool stop;            /* protected by lock */
+    atomic_bool exit;     /* set by a signal handler, too */
+    int wake_fd;
+    pthread_t thread;
+    bool started;
 };
 
 int park_new(struct fs *fs, struct park **ret)
@@ -38,10 +50,22 @@ int park_new(struct fs *fs, struct park **ret)
     if (!p)
         return -ENOMEM;
     p->fs = fs;
+    p->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (p->wake_fd < 0) {
+        free(p);
+        return -errno;
+    }
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->answered, NULL);
     *ret = p;
     return 0;
+}
+
+static void wake(struct park *p)
+{
+    uint64_t one = 1;
+    ssize_t n = write(p->wake_fd, &one, sizeof(one));
+    (void)n; /* full means: it will wake anyway */
 }
 
 /* The caller holds the lock. */
@@ -89,9 +113,9 @@ static void was_interrupted(fuse_req_t req, void *arg)
     struct parked *it = arg;
     (void)req;
     pthread_mutex_lock(&it->park->lock);
-    it->interrupted = true;
+    it->end = -EINTR;
     pthread_mutex_unlock(&it->park->lock);
-    events_wake(it->park->fs->events);
+    wake(it->park);
 }
 
 /* The caller has dealt with the request, and leaves it to the others, or answers a result that came
@@ -99,17 +123,16 @@ static void was_interrupted(fuse_req_t req, void *arg)
 static void end_busy(struct parked *it)
 {
     struct park *p = it->park;
-    struct events *events = p->fs->events;
     pthread_mutex_lock(&p->lock);
-    bool done = it->done, interrupted = it->interrupted;
+    bool done = it->done, end = it->end;
     it->busy = false;
     if (done)
         take_out(p, it);
     pthread_mutex_unlock(&p->lock);
     if (done)
         answer(it, it->err);
-    else if (interrupted)
-        events_wake(events);
+    else if (end || atomic_load(&p->exit))
+        wake(p);
 }
 
 void park_wait(struct park *p, fuse_req_t req, int64_t message,
@@ -128,34 +151,76 @@ void park_wait(struct park *p, fuse_req_t req, int64_t message,
     p->alive++;
     pthread_mutex_unlock(&p->lock);
     fuse_req_interrupt_func(req, was_interrupted, it);
-    int r = cache_want(p->fs->cache, message, body_done, it);
+    int r = atomic_load(&p->exit) ? -EIO : cache_want(p->fs->cache, message, body_done, it);
     if (r < 0)
         body_done(it, r);
     end_busy(it);
 }
 
-static struct parked *next_interrupted(struct park *p)
+/* ---- the thread ---- */
+
+static struct parked *next_to_end(struct park *p, int *ret_err)
 {
+    bool all = atomic_load(&p->exit);
     pthread_mutex_lock(&p->lock);
     struct parked *it = p->first;
-    while (it && (!it->interrupted || it->busy))
+    while (it && (it->busy || (!it->end && (!all || it->over))))
         it = it->next;
     if (it) {
+        *ret_err = it->end ? it->end : -EIO;
         it->busy = true;
-        it->interrupted = false;
+        it->over = all;
+        it->end = 0;
     }
     pthread_mutex_unlock(&p->lock);
     return it;
 }
 
-void park_answer_interrupted(struct park *p)
+static void end_those_marked(struct park *p)
 {
     struct parked *it;
-    while ((it = next_interrupted(p))) {
+    int err;
+    while ((it = next_to_end(p, &err))) {
         if (cache_want_cancel(p->fs->cache, it->message, it))
-            body_done(it, -EINTR); /* it is busy: only notes that */
+            body_done(it, err); /* it is busy: only notes that */
         end_busy(it);
     }
+}
+
+static bool is_stopped(struct park *p)
+{
+    pthread_mutex_lock(&p->lock);
+    bool stop = p->stop;
+    pthread_mutex_unlock(&p->lock);
+    return stop;
+}
+
+static void *run(void *arg)
+{
+    struct park *p = arg;
+    struct pollfd wait = {.fd = p->wake_fd, .events = POLLIN};
+    uint64_t count;
+    while (!is_stopped(p)) {
+        if (poll(&wait, 1, -1) > 0 && read(p->wake_fd, &count, sizeof(count)) < 0)
+            log_debug("woken for nothing");
+        end_those_marked(p);
+    }
+    return NULL;
+}
+
+int park_start(struct park *p)
+{
+    int r = -pthread_create(&p->thread, NULL, run, p);
+    p->started = r == 0;
+    return r;
+}
+
+void park_exit(struct park *p)
+{
+    int saved = errno;
+    atomic_store(&p->exit, true);
+    wake(p);
+    errno = saved;
 }
 
 void park_free(struct park *p)
@@ -163,10 +228,12 @@ void park_free(struct park *p)
     if (!p)
         return;
     pthread_mutex_lock(&p->lock);
-    for (struct parked *it = p->first; it; it = it->next)
-        it->interrupted = true;
+    p->stop = true;
     pthread_mutex_unlock(&p->lock);
-    park_answer_interrupted(p);
+    park_exit(p);
+    if (p->started)
+        pthread_join(p->thread, NULL);
+    end_those_marked(p);
     /* The rest is being answered by others just now. */
     pthread_mutex_lock(&p->lock);
     while (p->alive > 0)
@@ -174,5 +241,6 @@ void park_free(struct park *p)
     pthread_mutex_unlock(&p->lock);
     pthread_cond_destroy(&p->answered);
     pthread_mutex_destroy(&p->lock);
+    io_close(&p->wake_fd);
     free(p);
 }

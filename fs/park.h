@@ -7,7 +7,8 @@
 #include "private.h"
 
 int park_new(struct fs *fs, struct park **ret);
-/* Answers all that wait with EIO. NULL is allowed. The session must still be there. */
+int park_start(struct park *p); /* its thread */
+/* Ends the thread, and answers all that wait with EIO. NULL is allowed. The session must still be there. */
 void park_free(struct park *p);
 
 /* Parks a request that needs the body of this row. retry is called once, on any thread, to answer it: with 0
@@ -16,5 +17,5 @@ void park_free(struct park *p);
 void park_wait(struct park *p, fuse_req_t req, int64_t message,
                void (*retry)(fuse_req_t req, void *arg, int err), void *arg);
 
-/* Answers those that were interrupted; for the events thread, woken by events_wake. */
-void park_answer_interrupted(struct park *p);
+/* The mount ends: answers all that wait with EIO, and those that come. Async-signal-safe. */
+void park_exit(struct park *p);
