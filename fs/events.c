@@ -19,6 +19,10 @@
  * Telling the kernel can wait for a handler of another thread, never the other way round. So no lock is held
  * meanwhile, and the session's end waits until this thread has let go: events_exit does not end the loop, it
  * asks this thread to do so.
+ *
+ * Invalidating is silent: for those who watch directories changes are also made visible (show.h), with
+ * events = full as what they are, one by one, and as a change of the directory where there are too many of
+ * them, or with events = dir. What could not be shown is invalidated all the same.
  */
 #include "events.h"
 #include <errno.h>
@@ -35,9 +39,11 @@
 #include "log.h"
 #include "notes.h"
 #include "own.h"
+#include "show.h"
 
 #define SHOW_AGAIN_MS 10000
 #define DIRS_MAX 64
+#define SHOW_MAX 256 /* changes at once that are shown one by one */
 
 struct hidden {
     struct hidden *next;
@@ -57,6 +63,7 @@ struct events {
 
     struct fs *fs; /* constant, as the rest */
     int wake_fd;
+    int stop_fd; /* readable from the beginning of the end on */
     pthread_t thread;
     bool started;
 };
@@ -66,11 +73,16 @@ struct events {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct events *live; /* protected by lock */
 
-static void wake(struct events *e)
+static void set(int fd)
 {
     uint64_t one = 1;
-    ssize_t n = write(e->wake_fd, &one, sizeof(one));
-    (void)n; /* full means: it will wake anyway */
+    ssize_t n = write(fd, &one, sizeof(one));
+    (void)n; /* full means: it is set */
+}
+
+static void wake(struct events *e)
+{
+    set(e->wake_fd);
 }
 
 /* The caller holds the lock. */
@@ -100,6 +112,7 @@ void events_exit(struct events *e)
 {
     int saved = errno;
     atomic_store(&e->exit, true);
+    set(e->stop_fd);
     wake(e);
     errno = saved;
 }
@@ -109,25 +122,37 @@ void events_exit(struct events *e)
 /* The directories that had changes, told at the end of a batch, or when there are too many. */
 struct dirs {
     uint64_t ino[DIRS_MAX];
+    bool unseen[DIRS_MAX]; /* what changed in it was not shown */
     unsigned n;
 };
+
+static void tell_dir(struct events *e, uint64_t ino, bool unseen)
+{
+    fuse_lowlevel_notify_inval_inode(e->fs->se, ino, 0, 0);
+    if (unseen && ino_sub(ino) != SUB_TMP)
+        show_touch(e->fs->show, ino, NULL);
+}
 
 static void tell_dirs(struct events *e, struct dirs *d)
 {
     for (unsigned i = 0; i < d->n; i++)
-        fuse_lowlevel_notify_inval_inode(e->fs->se, d->ino[i], 0, 0);
+        tell_dir(e, d->ino[i], d->unseen[i]);
     d->n = 0;
 }
 
-static void add_dir(struct events *e, struct dirs *d, uint64_t ino)
+static void add_dir(struct events *e, struct dirs *d, uint64_t ino, bool unseen)
 {
-    for (unsigned i = 0; i < d->n; i++) {
-        if (d->ino[i] == ino)
-            return;
-    }
-    if (d->n == DIRS_MAX)
+    unsigned i = 0;
+    while (i < d->n && d->ino[i] != ino)
+        i++;
+    if (i == DIRS_MAX) {
         tell_dirs(e, d);
-    d->ino[d->n++] = ino;
+        i = 0;
+    }
+    d->unseen[i] = unseen || (i < d->n && d->unseen[i]);
+    d->ino[i] = ino;
+    if (i == d->n)
+        d->n++;
 }
 
 /* libfuse 3.15 dropped the flags from the function that expires. */
@@ -159,23 +184,25 @@ static uint64_t shown_in(struct events *e, uint64_t parent)
     return is_inbox ? INO_ROOT : parent;
 }
 
-static void tell_note(struct events *e, const struct note *note, const char *name, struct dirs *dirs)
+static void tell_note(struct events *e, const struct note *note, const char *name, bool seen,
+                      struct dirs *dirs)
 {
     bool is_dir = ino_is_dir(note->ino), is_box = is_dir && ino_sub(note->ino) == SUB_BOX;
     if (note->kind == CACHE_ATTRIBUTES) {
         if (is_dir)
-            add_dir(e, dirs, note->ino);
+            add_dir(e, dirs, note->ino, false);
         else
             fuse_lowlevel_notify_inval_inode(e->fs->se, note->ino, 0, 0);
         return;
     }
     if (is_box && e->fs->o.layout == CONFIG_LAYOUT_MAILDIRPP) {
-        add_dir(e, dirs, INO_ROOT);
+        add_dir(e, dirs, INO_ROOT, true);
         return;
     }
     uint64_t parent = shown_in(e, note->parent);
-    tell_entry(e, parent, name, !is_dir);
-    add_dir(e, dirs, parent);
+    if (!seen)
+        tell_entry(e, parent, name, !is_dir);
+    add_dir(e, dirs, parent, !seen);
     if (note->kind == CACHE_ENTRY_REMOVED && !is_dir)
         fuse_lowlevel_notify_inval_inode(e->fs->se, note->ino, -1, 0);
 }
@@ -186,7 +213,7 @@ static int tell_mailbox(void *arg, const struct mailbox *m)
     uint64_t box = ino_dir(m->id, SUB_BOX), parent = shown_in(e, box);
     for (int sub = SUB_TMP; sub <= SUB_CUR; sub++) {
         tell_entry(e, parent, tree_sub_name((enum sub)sub), false);
-        fuse_lowlevel_notify_inval_inode(e->fs->se, ino_dir(m->id, (enum sub)sub), 0, 0);
+        tell_dir(e, ino_dir(m->id, (enum sub)sub), true);
     }
     fuse_lowlevel_notify_inval_inode(e->fs->se, box, 0, 0);
     tell_entry(e, ino_dir(m->parent, SUB_BOX), m->name, false);
@@ -201,14 +228,56 @@ static void tell_everything(struct events *e)
     fuse_lowlevel_notify_inval_inode(e->fs->se, INO_ROOT, 0, 0);
 }
 
+/* Mail that came, went, or got another name or place. */
+static bool is_mail(const struct note *note, enum cache_event_kind kind)
+{
+    return note->kind == kind && !ino_is_dir(note->ino) && ino_is_dir(note->parent) &&
+           (ino_sub(note->parent) == SUB_NEW || ino_sub(note->parent) == SUB_CUR);
+}
+
+static const char *name_of(const struct events *e, const struct note *note)
+{
+    return e->batch.names.data + note->name;
+}
+
+/* How many notes belong together: what left one name and has another. */
+static size_t change_length(const struct events *e, size_t i)
+{
+    const struct note *note = &e->batch.note[i];
+    bool pair = is_mail(note, CACHE_ENTRY_REMOVED) && i + 1 < e->batch.n &&
+                is_mail(note + 1, CACHE_ENTRY_ADDED) && note[1].ino == note->ino;
+    return pair ? 2 : 1;
+}
+
+static bool show_change(struct events *e, size_t i, size_t n)
+{
+    struct show *s = e->fs->show;
+    const struct note *note = &e->batch.note[i];
+    const char *name = name_of(e, note);
+    int r = -ENOENT;
+    if (n == 2)
+        r = show_move(s, note->ino, note->parent, name, note[1].parent, name_of(e, note + 1));
+    else if (is_mail(note, CACHE_ENTRY_ADDED))
+        r = show_arrival(s, note->ino, note->parent, name);
+    else if (is_mail(note, CACHE_ENTRY_REMOVED))
+        r = show_departure(s, note->ino, note->parent, name);
+    return r == 0;
+}
+
 static void tell_batch(struct events *e)
 {
     struct dirs dirs = {.n = 0};
+    bool one_by_one = e->fs->show && e->fs->o.events == CONFIG_EVENTS_FULL && e->batch.n <= SHOW_MAX;
     if (e->batch.overflow)
         tell_everything(e);
-    for (size_t i = 0; i < e->batch.n; i++)
-        tell_note(e, &e->batch.note[i], e->batch.names.data + e->batch.note[i].name, &dirs);
+    for (size_t i = 0, n; i < e->batch.n; i += n) {
+        n = change_length(e, i);
+        bool seen = one_by_one && show_change(e, i, n);
+        for (size_t k = i; k < i + n; k++)
+            tell_note(e, &e->batch.note[k], name_of(e, &e->batch.note[k]), seen, &dirs);
+    }
     tell_dirs(e, &dirs);
+    show_end(e->fs->show);
     notes_clear(&e->batch);
 }
 
@@ -339,9 +408,11 @@ int events_new(struct fs *fs, struct events **ret)
         return -ENOMEM;
     e->fs = fs;
     e->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    int r = e->wake_fd < 0 ? -errno : cache_listen(fs->cache, on_commit, e);
+    e->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    int r = e->wake_fd < 0 || e->stop_fd < 0 ? -errno : cache_listen(fs->cache, on_commit, e);
     if (r < 0) {
         io_close(&e->wake_fd);
+        io_close(&e->stop_fd);
         free(e);
         return r;
     }
@@ -357,6 +428,8 @@ int events_start(struct events *e)
 {
     cache_rd *rd = cache_reader(e->fs->cache);
     int r = rd ? mailbox_each(rd, -1, 0, show_at_start, e) : -EIO;
+    if (r == 0 && e->fs->o.events != CONFIG_EVENTS_OFF && show_new(e->fs, e->stop_fd, &e->fs->show) < 0)
+        log_warning("changes that come from the server are not shown to programs that watch directories");
     if (r == 0)
         r = -pthread_create(&e->thread, NULL, run, e);
     e->started = r == 0;
@@ -379,6 +452,7 @@ void events_stop(struct events *e)
     if (!e)
         return;
     leave_live(e);
+    set(e->stop_fd);
     wake(e);
     if (e->started)
         pthread_join(e->thread, NULL);
@@ -394,6 +468,8 @@ void events_free(struct events *e)
     }
     notes_finish(&e->notes);
     notes_finish(&e->batch);
+    show_free(e->fs->show);
+    close(e->stop_fd);
     close(e->wake_fd);
     free(e);
 }

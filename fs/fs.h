@@ -13,6 +13,7 @@ struct fs_options {
     const char *
         account; /* for the source name in the mount table: "mailmount#account" (fsname), subtype mailmount */
     enum config_layout layout;
+    enum config_events events; /* none of them where it is mounted read-only */
     bool read_only, allow_other, allow_root, auto_unmount;
     bool debug;
     const char *extra; /* other -o options for libfuse, or NULL */

@@ -3,6 +3,7 @@
 #include <string.h>
 #include "own.h"
 #include "private.h"
+#include "show.h"
 
 #define EMACS_LOCK ".#"
 
@@ -120,6 +121,8 @@ void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
         reply_err(req, -ENAMETOOLONG);
         return;
     }
+    if (show_lookup(req, parent, name))
+        return;
     switch (name_kind(fs_of(req), parent, name)) {
     case NAME_MAIL:
         lookup_mail(req, parent, name);

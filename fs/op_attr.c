@@ -7,6 +7,7 @@
 #include "files.h"
 #include "own.h"
 #include "park.h"
+#include "show.h"
 
 #define TO_SET_TIMES (FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW)
 
@@ -158,6 +159,8 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, s
         local_setattr(fs->local, req, ino, attr, to_set, fi);
         return;
     }
+    if (show_setattr(req, ino))
+        return;
     int r = set_attr(fs, ino, attr, to_set);
     bool body = (to_set & FUSE_SET_ATTR_SIZE) && (r == -ENOENT || r == -ESTALE);
     if (body)

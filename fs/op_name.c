@@ -6,6 +6,7 @@
 #include "apply.h"
 #include "body.h"
 #include "park.h"
+#include "show.h"
 #include "work.h"
 
 static struct box_place box_place(fuse_ino_t parent, const char *name)
@@ -100,6 +101,8 @@ void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
     struct fs *fs = fs_of(req);
     struct mail_place at = name_place(parent, name);
     fuse_ino_t local;
+    if (show_unlink(req, parent, name))
+        return;
     switch (name_kind(fs, parent, name)) {
     case NAME_MAIL:
         reply_err(req, apply_unlink(fs, &at));
@@ -255,6 +258,8 @@ void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t n
 {
     enum name_kind from = name_kind(fs_of(req), parent, name), to = target_kind(req, newparent, newname);
     bool noreplace = flags & RENAME_NOREPLACE;
+    if (show_rename(req, parent, name, newparent, newname))
+        return;
     if (from == NAME_LOCAL && to == NAME_LOCAL)
         rename_local(req, parent, name, newparent, newname, flags);
     else if (flags & ~(unsigned)RENAME_NOREPLACE)

@@ -18,6 +18,7 @@
 struct files;
 struct events;
 struct park;
+struct show;
 
 struct fs {
     struct cache *cache;
@@ -27,14 +28,15 @@ struct fs {
     struct files *files;   /* files.h */
     struct events *events; /* events.h */
     struct park *park;     /* park.h */
+    struct show *show;     /* show.h, or NULL; constant while requests are handled */
     uid_t uid;
     gid_t gid;
     bool mounted;
     pthread_mutex_t greeting_lock; /* a leaf */
     pthread_cond_t greeted;
     enum { FS_SILENT, FS_GREETED, FS_ENDED } greeting; /* protected by greeting_lock */
-    pthread_mutex_t listings_lock; /* a leaf */
-    struct listing *listings;      /* open mail directories, op_dir.c; protected by listings_lock */
+    pthread_mutex_t listings_lock;                     /* a leaf */
+    struct listing *listings; /* open mail directories, op_dir.c; protected by listings_lock */
 };
 
 /* After the loop: frees the listings that were open then. */

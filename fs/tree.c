@@ -88,6 +88,37 @@ int tree_lookup(cache_rd *rd, enum config_layout layout, int64_t dir, const char
     return 0;
 }
 
+/* Prepends the levels from the mailbox up, at the end of the buffer. */
+int tree_path(cache_rd *rd, enum config_layout layout, int64_t mailbox, char *ret, size_t size)
+{
+    char part[FLAT_NAME_MAX];
+    size_t at = size - 1;
+    bool flat = layout == CONFIG_LAYOUT_MAILDIRPP;
+    ret[at] = '\0';
+    for (int64_t id = mailbox; id != 0;) {
+        struct mailbox m;
+        int r = mailbox_get(rd, id, &m);
+        if (r == 0 && flat && id == mailbox && m.parent == 0 && strcmp(m.name, INBOX) == 0)
+            break;
+        if (r == 0 && flat)
+            r = name_component_to_maildirpp(m.name, part, sizeof(part));
+        if (r < 0)
+            return r;
+        const char *name = flat ? part : m.name;
+        size_t length = strlen(name);
+        bool separated = flat || m.parent != 0;
+        if (length + separated > at)
+            return -ENAMETOOLONG;
+        at -= length;
+        memcpy(ret + at, name, length);
+        if (separated)
+            ret[--at] = flat ? '.' : '/';
+        id = m.parent;
+    }
+    memmove(ret, ret + at, size - at);
+    return 0;
+}
+
 /* ---- listing ---- */
 
 struct listing {

@@ -21,6 +21,10 @@ int tree_lookup(cache_rd *rd, enum config_layout layout, int64_t dir, const char
 int tree_find_box(cache_rd *rd, enum config_layout layout, int64_t dir, const char *name,
                   struct mailbox *ret);
 
+/* Where the directory of a mailbox is, from the root: "Archive/2024", ".Archive.2024", "" for the root
+ * itself. -ENAMETOOLONG. */
+int tree_path(cache_rd *rd, enum config_layout layout, int64_t mailbox, char *ret, size_t size);
+
 /* All subdirectories; non-zero from each ends it and is returned. */
 int tree_each(cache_rd *rd, enum config_layout layout, int64_t dir,
               int (*each)(void *arg, const char *name, uint64_t ino), void *arg);

@@ -16,6 +16,9 @@
 #include "io.h"
 
 #define PREFIX "mailmount#"
+#define HAND "mailmount-hand" /* see fs/hand.h */
+#define BUSY_TRIES 80
+#define BUSY_WAIT_US 25000
 
 static void free_string(char **s)
 {
@@ -219,14 +222,17 @@ static bool process_uses(int procfd, const char *mountpoint)
     return false;
 }
 
-static void add_user(int procfd, const char *pid, struct buf *out)
+static bool add_user(int procfd, const char *pid, struct buf *out)
 {
     char name[32] = "?";
     CLEANUP(io_close) int fd = openat(procfd, "comm", O_RDONLY | O_CLOEXEC);
     ssize_t n = fd >= 0 ? io_read_full(fd, name, sizeof name - 1) : 0;
     if (n > 0)
         name[n - (name[n - 1] == '\n')] = '\0';
+    if (strcmp(name, HAND) == 0)
+        return false;
     buf_addf(out, "%s%s (%s)", out->length > 0 ? ", " : "", name, pid);
+    return true;
 }
 
 /* "mutt (1234), bash (1200)": who keeps the mount busy, as far as the caller may see. */
@@ -238,10 +244,8 @@ static void find_users(const char *mountpoint, struct buf *out)
         if (e->d_name[0] < '1' || e->d_name[0] > '9' || atoi(e->d_name) == getpid())
             continue;
         CLEANUP(io_close) int procfd = openat(dirfd(dir), e->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (procfd >= 0 && process_uses(procfd, mountpoint)) {
-            add_user(procfd, e->d_name, out);
-            found++;
-        }
+        if (procfd >= 0 && process_uses(procfd, mountpoint))
+            found += add_user(procfd, e->d_name, out);
     }
 }
 
@@ -297,7 +301,7 @@ static int unmount_as_user(const char *mountpoint, struct fault *f)
     return fault_set(f, FAULT_DENIED, -EPERM, "%s: not unmounted: %s", mountpoint, words);
 }
 
-int mounts_unmount(const char *mountpoint, struct fault *f)
+static int unmount_once(const char *mountpoint, struct fault *f)
 {
     if (geteuid() != 0)
         return unmount_as_user(mountpoint, f);
@@ -307,4 +311,19 @@ int mounts_unmount(const char *mountpoint, struct fault *f)
         return busy(mountpoint, f);
     return fault_set(f, errno == EPERM ? FAULT_DENIED : FAULT_IO, -errno, "%s: not unmounted: %s", mountpoint,
                      strerror(errno));
+}
+
+/* The daemon's hand is there for a moment at a time, and counts as nobody. */
+int mounts_unmount(const char *mountpoint, struct fault *f)
+{
+    int r = unmount_once(mountpoint, f);
+    for (int i = 0; r == -EBUSY && i < BUSY_TRIES; i++) {
+        CLEANUP(buf_finish) struct buf users = {0};
+        find_users(mountpoint, &users);
+        if (users.length > 0)
+            break;
+        usleep(BUSY_WAIT_US);
+        r = unmount_once(mountpoint, f);
+    }
+    return r;
 }

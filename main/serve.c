@@ -225,6 +225,7 @@ static int mount_it(struct serving *s, struct fault *f)
         .mountpoint = s->o->mountpoint,
         .account = s->o->account->name,
         .layout = s->o->account->layout,
+        .events = m->read_only ? CONFIG_EVENTS_OFF : s->o->account->events,
         .read_only = m->read_only,
         .allow_other = m->allow_other,
         .allow_root = m->allow_root,
