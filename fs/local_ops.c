@@ -208,6 +208,16 @@ static void close_file(struct local *l, fuse_ino_t ino, int fd)
     local_node_count(l, ino, -1);
 }
 
+/*
+ * How to open what a client opens so. Where to write is what the kernel says, which knows O_APPEND and does
+ * not tell when a client takes it back by fcntl: pages of a shared map come here by whichever descriptor
+ * there is, and would be appended. Octets that pass through here are not aligned, as O_DIRECT needs them.
+ */
+static int native_flags(int flags)
+{
+    return (flags & ~(O_APPEND | O_DIRECT)) | O_NOFOLLOW | O_CLOEXEC;
+}
+
 void local_open(struct local *l, fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     char path[32];
@@ -216,7 +226,7 @@ void local_open(struct local *l, fuse_req_t req, fuse_ino_t ino, struct fuse_fil
         return;
     }
     local_node_path(l, ino, path);
-    int fd = open(path, (fi->flags & ~(O_NOFOLLOW | O_CREAT | O_EXCL)) | O_CLOEXEC);
+    int fd = open(path, native_flags(fi->flags) & ~(O_NOFOLLOW | O_CREAT | O_EXCL));
     if (fd < 0) {
         fuse_reply_err(req, errno);
         return;
@@ -232,7 +242,7 @@ void local_create(struct local *l, fuse_req_t req, fuse_ino_t parent, const char
                   struct fuse_file_info *fi)
 {
     struct fuse_entry_param e;
-    int fd = openat(local_node_fd(l, parent), name, (fi->flags | O_CREAT | O_CLOEXEC) & ~O_NOFOLLOW, mode);
+    int fd = openat(local_node_fd(l, parent), name, native_flags(fi->flags) | O_CREAT, mode);
     if (fd < 0) {
         fuse_reply_err(req, errno);
         return;
