@@ -18,19 +18,20 @@ static void reply_result(fuse_req_t req, int result)
     fuse_reply_err(req, result < 0 ? errno : 0);
 }
 
-static void reply_entry(struct local *l, fuse_req_t req, fuse_ino_t parent, const char *name)
+static void reply_entry(struct local *l, fuse_req_t req, const struct fuse_entry_param *e)
+{
+    if (fuse_reply_entry(req, e) < 0)
+        local_forget(l, e->ino, 1);
+}
+
+void local_lookup(struct local *l, fuse_req_t req, fuse_ino_t parent, const char *name)
 {
     struct fuse_entry_param e;
     int r = local_lookup_entry(l, parent, name, &e);
     if (r < 0)
         fuse_reply_err(req, -r);
-    else if (fuse_reply_entry(req, &e) < 0)
-        local_forget(l, e.ino, 1);
-}
-
-void local_lookup(struct local *l, fuse_req_t req, fuse_ino_t parent, const char *name)
-{
-    reply_entry(l, req, parent, name);
+    else
+        reply_entry(l, req, &e);
 }
 
 static int file_fd(const struct fuse_file_info *fi)
@@ -121,35 +122,54 @@ void local_readlink(struct local *l, fuse_req_t req, fuse_ino_t ino)
 
 /* ---- names ---- */
 
-static void made(struct local *l, fuse_req_t req, fuse_ino_t parent, const char *name, int result)
+/* The kernel has taken the client's umask from the mode. Of what was made with it, ours took more. */
+static void undo_umask(struct local *l, struct fuse_entry_param *e, mode_t mode)
 {
-    if (result < 0)
-        fuse_reply_err(req, errno);
-    else
-        reply_entry(l, req, parent, name);
+    char path[32];
+    struct stat st;
+    mode_t missing = mode & 0777 & ~e->attr.st_mode;
+    if (!missing)
+        return;
+    local_node_path(l, e->ino, path);
+    if (chmod(path, (e->attr.st_mode & 07777) | missing) == 0 &&
+        fstatat(local_node_fd(l, e->ino), "", &st, AT_EMPTY_PATH) == 0)
+        local_entry_fill(&st, e);
+}
+
+static void made(struct local *l, fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+                 int result)
+{
+    struct fuse_entry_param e;
+    int r = result < 0 ? -errno : local_lookup_entry(l, parent, name, &e);
+    if (r < 0) {
+        fuse_reply_err(req, -r);
+        return;
+    }
+    undo_umask(l, &e, mode);
+    reply_entry(l, req, &e);
 }
 
 void local_mknod(struct local *l, fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
                  dev_t rdev)
 {
-    made(l, req, parent, name, mknodat(local_node_fd(l, parent), name, mode, rdev));
+    made(l, req, parent, name, mode, mknodat(local_node_fd(l, parent), name, mode, rdev));
 }
 
 void local_mkdir(struct local *l, fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 {
-    made(l, req, parent, name, mkdirat(local_node_fd(l, parent), name, mode));
+    made(l, req, parent, name, mode, mkdirat(local_node_fd(l, parent), name, mode));
 }
 
 void local_symlink(struct local *l, fuse_req_t req, const char *link, fuse_ino_t parent, const char *name)
 {
-    made(l, req, parent, name, symlinkat(link, local_node_fd(l, parent), name));
+    made(l, req, parent, name, 0, symlinkat(link, local_node_fd(l, parent), name));
 }
 
 void local_link(struct local *l, fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent, const char *newname)
 {
     char path[32];
     local_node_path(l, ino, path);
-    made(l, req, newparent, newname,
+    made(l, req, newparent, newname, 0,
          linkat(AT_FDCWD, path, local_node_fd(l, newparent), newname, AT_SYMLINK_FOLLOW));
 }
 
@@ -253,6 +273,7 @@ void local_create(struct local *l, fuse_req_t req, fuse_ino_t parent, const char
         fuse_reply_err(req, -r);
         return;
     }
+    undo_umask(l, &e, mode);
     local_node_count(l, e.ino, 1);
     fi->fh = (uint64_t)fd;
     if (fuse_reply_create(req, &e, fi) < 0) {
