@@ -80,12 +80,21 @@ void local_node_count(struct local *l, fuse_ino_t ino, int handles)
     pthread_mutex_unlock(&l->lock);
 }
 
+void local_node_depart(struct local *l, fuse_ino_t ino, bool departed)
+{
+    pthread_mutex_lock(&l->lock);
+    struct local_node *n = *slot(l, ino);
+    if (n)
+        n->departed = departed;
+    pthread_mutex_unlock(&l->lock);
+}
+
 bool local_node_is_stale(struct local *l, fuse_ino_t ino)
 {
     struct stat st;
     pthread_mutex_lock(&l->lock);
     const struct local_node *n = *slot(l, ino);
-    bool idle = n && n->opens == 0;
+    bool idle = n && n->departed && n->opens == 0;
     pthread_mutex_unlock(&l->lock);
     return idle && fstatat(n->fd, "", &st, AT_EMPTY_PATH) == 0 && S_ISREG(st.st_mode) && st.st_nlink == 0;
 }

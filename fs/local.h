@@ -27,6 +27,7 @@ int local_lookup_entry(struct local *l, fuse_ino_t parent, const char *name, str
  * else has that name, which cannot leave the local area. */
 int local_open_named(struct local *l, fuse_ino_t parent, const char *name);
 int local_open_node(struct local *l, fuse_ino_t ino);
+/* Once what it named was delivered under another name. */
 int local_remove_name(struct local *l, fuse_ino_t parent, const char *name);
 bool local_box_empty(struct local *l, int64_t mailbox);
 void local_box_remove(struct local *l, int64_t mailbox); /* with all that is in it: the mailbox is gone */

@@ -14,6 +14,7 @@ struct local_node {
     uint64_t lookups; /* protected by local.lock */
     unsigned pins;    /* of local_box; protected by local.lock */
     unsigned opens;   /* handles of a file; protected by local.lock */
+    bool departed;    /* its last name became that of a message; protected by local.lock */
     struct local_node *next;
 };
 
@@ -44,8 +45,10 @@ int local_node_fd(struct local *l, fuse_ino_t ino);
 void local_node_path(struct local *l, fuse_ino_t ino, char ret[32]);
 /* Handles that were opened, or closed (-1), of a node that the kernel holds. */
 void local_node_count(struct local *l, fuse_ino_t ino, int handles);
-/* A file that has no name any more and that nobody has open. The kernel asks for one only where its caches
- * are behind: told -ESTALE, it looks the name up again, and the program notices nothing. */
+/* Its name leaves for the mail, or does not after all. */
+void local_node_depart(struct local *l, fuse_ino_t ino, bool departed);
+/* A file whose last name left for the mail, and that nobody has open. The kernel asks for one only where its
+ * caches are behind: told -ESTALE, it looks the name up again, and the program notices nothing. */
 bool local_node_is_stale(struct local *l, fuse_ino_t ino);
 /* Numbers and timeouts as the kernel is to see them. */
 void local_entry_fill(const struct stat *st, struct fuse_entry_param *e);

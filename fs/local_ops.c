@@ -217,7 +217,16 @@ int local_open_node(struct local *l, fuse_ino_t ino)
 
 int local_remove_name(struct local *l, fuse_ino_t parent, const char *name)
 {
-    return unlinkat(local_node_fd(l, parent), name, 0) < 0 ? -errno : 0;
+    struct stat st;
+    int dir = local_node_fd(l, parent);
+    if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return -errno;
+    local_node_depart(l, INO_LOCAL | st.st_ino, true);
+    if (unlinkat(dir, name, 0) == 0)
+        return 0;
+    int err = -errno;
+    local_node_depart(l, INO_LOCAL | st.st_ino, false);
+    return err;
 }
 
 /* ---- files ---- */
