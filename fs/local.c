@@ -192,7 +192,10 @@ static struct local_node *open_box(struct local *l, int64_t mailbox, bool create
     char name[32];
 
     snprintf(name, sizeof name, "%lld", (long long)mailbox);
-    if (create && !l->read_only && mkdirat(l->fd, name, 0700) < 0 && errno != EEXIST)
+    bool make = create && !l->read_only;
+    if (make && mkdirat(l->fd, name, 0700) < 0 && errno != EEXIST)
+        return NULL;
+    if (make && io_fsync_dir(l->fd, NULL) < 0) /* a client can only sync what is in there */
         return NULL;
     int fd = openat(l->fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
@@ -233,6 +236,12 @@ fuse_ino_t local_box(struct local *l, int64_t mailbox, bool create)
         drop(l, ino, 0, 1);
     }
     return ino;
+}
+
+int local_sync(struct local *l, int64_t mailbox)
+{
+    fuse_ino_t box = local_box(l, mailbox, false);
+    return box ? io_fsync_dir(local_node_fd(l, box), NULL) : 0;
 }
 
 int local_list(struct local *l, int64_t mailbox, bool plus,
@@ -336,6 +345,9 @@ int local_new(struct cache *c, bool read_only, struct local **ret)
 {
     if (mkdirat(cache_dirfd(c), "local", 0700) < 0 && errno != EEXIST)
         return -errno;
+    int r = io_fsync_dir(cache_dirfd(c), NULL);
+    if (r < 0)
+        return r;
     int fd = openat(cache_dirfd(c), "local", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return -errno;

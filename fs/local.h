@@ -19,6 +19,8 @@ bool local_is_name(enum config_layout layout, bool in_root, const char *name);
 
 /* The node of local/<mailbox>/, made when needed (create) or 0 when it does not exist. Not counted, lives as long as l. */
 fuse_ino_t local_box(struct local *l, int64_t mailbox, bool create);
+/* The names in local/<mailbox>/ are on disk when this returns 0. */
+int local_sync(struct local *l, int64_t mailbox);
 /* Calls each for every entry of local/<mailbox>/, for readdir of the mail directory; the entry counts as looked up only when plus is true. cookie starts at 0. */
 int local_list(struct local *l, int64_t mailbox, bool plus, int (*each)(void *arg, const char *name, const struct fuse_entry_param *e), void *arg);
 /* Looks one name up and counts it: 0, -errno. */

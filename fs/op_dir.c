@@ -306,11 +306,18 @@ void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     reply_err(req, 0);
 }
 
+/* The names of mail are the cache's, and those of local files have a directory of their own. */
+static int sync_dir(struct fs *fs, fuse_ino_t ino)
+{
+    int r = cache_sync(fs->cache);
+    return r < 0 || !ino_is_dir(ino) ? r : local_sync(fs->local, name_local_area(ino));
+}
+
 void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
     struct fs *fs = fs_of(req);
     if (ino_is_local(ino))
         local_fsyncdir(fs->local, req, ino, datasync, fi);
     else
-        reply_err(req, cache_sync(fs->cache));
+        reply_err(req, sync_dir(fs, ino));
 }

@@ -2,13 +2,17 @@
 import fcntl
 import mmap
 import os
+import random
 import socket
 import sqlite3
 import stat
 
 import pytest
 
-from support import mail
+import power
+from points import Point, environment, find_library
+from support import is_sanitized, mail
+from syscalls import descriptor
 
 
 @pytest.fixture
@@ -120,6 +124,28 @@ def test_mail_in_the_local_area_stays_there(mounted, area):
     mounted.mailmount.sync()
     assert mounted.witness.mailboxes() == {"INBOX"}
     assert mounted.witness.tokens("INBOX") == []
+
+
+def test_names_that_were_synced_outlive_the_power(world):
+    """By fsync of the directory that a program sees: the root, or a mailbox."""
+    library = find_library()
+    if not library or is_sanitized(world.program):
+        pytest.skip("no libpoints.so, or a sanitizer that has to come before it")
+    m, journal = world.mailmount, world.folder / "journal"
+    m.mount(prefix=("env", *environment(library, m.data, world.folder / "report", Point(), journal)))
+    for directory in (m.root, m.box()):
+        (directory / ".git").mkdir()
+        (directory / ".mbsyncstate.new").touch()
+        os.rename(directory / ".mbsyncstate.new", directory / ".mbsyncstate")
+        with descriptor(directory, os.O_RDONLY) as fd:
+            os.fsync(fd)
+        (directory / ".uidvalidity").touch()
+    m.kill9()
+    assert power.lose(m.data, journal, ("lost", "lost"), random.Random(1)) >= 2
+    m.start()
+    for directory in (m.root, m.box()):
+        found = set(os.listdir(directory))
+        assert {".git", ".mbsyncstate"} <= found and not {".mbsyncstate.new", ".uidvalidity"} & found, directory
 
 
 def test_git(mounted):
