@@ -5,7 +5,7 @@ import stat
 import time
 
 import syscalls
-from syscalls import AT_SYMLINK_FOLLOW, AT_SYMLINK_NOFOLLOW, UTIME_NOW, UTIME_OMIT, descriptor, in_child, inside, umask
+from syscalls import AT_SYMLINK_NOFOLLOW, UTIME_NOW, UTIME_OMIT, descriptor, in_child, inside, umask
 
 MODES = (0, 0o400, 0o444, 0o644, 0o666, 0o755, 0o777, 0o1777, 0o2755, 0o4711, 0o7777)
 
@@ -47,7 +47,7 @@ def change_mode(d, note):
         note("fchmod", lambda: os.fchmod(fd, 0o4755) or oct(os.fstat(fd).st_mode))
     with descriptor(d / "f", os.O_PATH) as fd:
         note("fchmod of a path", os.fchmod, fd, 0o600)
-    note("fchmodat of a link", syscalls.call, "fchmodat", -100, d / "l", 0o600, AT_SYMLINK_NOFOLLOW)
+    note("fchmodat of a link", syscalls.call, "fchmodat", syscalls.AT_FDCWD, d / "l", 0o600, AT_SYMLINK_NOFOLLOW)
     for what, change in (("write", lambda p: p.write_bytes(b"yy")), ("truncate", lambda p: os.truncate(p, 1)),
                          ("chown", lambda p: os.chown(p, os.getuid(), os.getgid())), ("chown -1", lambda p: os.chown(p, -1, -1)),
                          ("append", lambda p: p.open("ab").write(b"z")), ("utime", os.utime)):
@@ -152,17 +152,17 @@ def links(d, note):
     note("onto a directory", os.link, d / "f", d / "d")
     note("a directory", os.link, d / "d", d / "d2")
     note("a link itself", os.link, d / "l", d / "l2", follow_symlinks=False)
-    note("where a link points", os.link, d / "l", d / "l3", follow_symlinks=True)
+    note("where a link points", syscalls.link_followed, d / "l", d / "l3")
     note("none", os.link, d / "none", d / "x")
     note("into none", os.link, d / "f", d / "none" / "x")
     note("into a file", os.link, d / "f", d / "f2" / "x")
     os.mkfifo(d / "fifo")
     note("a fifo", os.link, d / "fifo", d / "fifo2")
     with descriptor(d / "f", os.O_RDWR) as fd:
-        note("by a descriptor", syscalls.call, "linkat", -100, f"/proc/self/fd/{fd}", -100, d / "f3", AT_SYMLINK_FOLLOW)
+        note("by a descriptor", syscalls.link_followed, f"/proc/self/fd/{fd}", d / "f3")
         for name in ("f", "f2", "f3", "l3"):
             os.unlink(d / name)
-        note("of what has no name", syscalls.call, "linkat", -100, f"/proc/self/fd/{fd}", -100, d / "f4", AT_SYMLINK_FOLLOW)
+        note("of what has no name", syscalls.link_followed, f"/proc/self/fd/{fd}", d / "f4")
         note("no name left", lambda: os.fstat(fd).st_nlink)
     note.state("left", d)
 

@@ -127,7 +127,8 @@ class Place:
         return os.symlink(target, self.at(path)), self.look(path)
 
     def link(self, old, new, follow):
-        return os.link(self.at(old), self.at(new), follow_symlinks=follow), self.look(old), self.look(new)
+        link = syscalls.link_followed if follow else os.link
+        return link(self.at(old), self.at(new)), self.look(old), self.look(new)
 
     def rename(self, old, new, flags):
         return syscalls.rename(self.at(old), self.at(new), flags), syscalls.result_of(self.look, old), self.look(new)

@@ -43,6 +43,11 @@ def rename(old, new, flags=""):
     return call("renameat2", AT_FDCWD, old, AT_FDCWD, new, RENAME[flags])
 
 
+def link_followed(old, new):
+    """A hard link to what a symbolic link points to."""
+    return call("linkat", AT_FDCWD, old, AT_FDCWD, new, AT_SYMLINK_FOLLOW)
+
+
 def fallocate(fd, kind, offset, length):
     return call("fallocate", fd, FALLOCATE[kind], ctypes.c_int64(offset), ctypes.c_int64(length))
 

@@ -1,4 +1,5 @@
 """Files that are no mail: they live in the mount with full POSIX behaviour, and never reach the server."""
+import errno
 import fcntl
 import mmap
 import os
@@ -10,6 +11,7 @@ import stat
 import pytest
 
 import power
+import syscalls
 from points import Point, environment, find_library
 from support import is_sanitized, mail
 from syscalls import descriptor
@@ -124,6 +126,64 @@ def test_mail_in_the_local_area_stays_there(mounted, area):
     mounted.mailmount.sync()
     assert mounted.witness.mailboxes() == {"INBOX"}
     assert mounted.witness.tokens("INBOX") == []
+
+
+def make_bait(folder):
+    """Files where a link would lead that was followed on the disk, and not in the mount."""
+    for place in (folder, folder / "local", folder / "local" / "0"):
+        (place / "bait").write_bytes(b"private")
+        (place / "baits").mkdir()
+        (place / "baits" / "x").touch()
+
+
+def bait(folder):
+    return {name: entry for name, entry in syscalls.state(folder).items() if b"bait" in name and b".notmuch" not in name}
+
+
+def test_links_lead_nowhere_on_the_disk(mounted, area):
+    """They are the kernel's to follow, and it knows the mount only."""
+    m = mounted.mailmount
+    (m.root / ".anything").touch()  # from now on there is local/0
+    make_bait(m.data)
+    before = bait(m.data)
+    for target in ("bait", "baits", "baits/x"):
+        for up in ("../", "../../", "../../../"):
+            link = area / f"{target} {up}".replace("/", "|")
+            os.symlink(up + target, link)
+            for attempt in (os.listdir, os.rmdir, lambda p: os.truncate(p, 0), lambda p: os.chmod(p, 0), os.utime, os.stat,
+                            lambda p: p.read_bytes(), lambda p: os.open(p, os.O_WRONLY | os.O_TRUNC),
+                            lambda p: os.open(p, os.O_CREAT | os.O_EXCL), lambda p: os.open(p, os.O_CREAT | os.O_NOFOLLOW),
+                            lambda p: syscalls.link_followed(p, f"{p} linked"), lambda p: os.rename(f"{p}/x", f"{p}/y")):
+                with pytest.raises(OSError):
+                    attempt(link)
+            os.link(link, f"{link} linked", follow_symlinks=False)
+            os.utime(link, ns=(1, 1), follow_symlinks=False)
+            os.chown(link, -1, os.getgid(), follow_symlinks=False)
+            assert os.readlink(f"{link} linked") == up + target
+            with pytest.raises(OSError) as caught:
+                os.rename(link, m.box() / "cur" / "x")
+            assert caught.value.errno == errno.EXDEV
+            os.unlink(link)
+    assert bait(m.data) == before and len(before) == 9
+
+
+def test_what_is_between_local_files_and_mail(mounted, area):
+    """Mail is another device. What is local can be delivered, and never exchanged."""
+    m = mounted.mailmount
+    message = m.deliver(mail("x"), info="S")
+    (area / "file").write_bytes(mail("y"))
+    (area / "directory").mkdir()
+    for attempt, expected in {
+            "link": (lambda: os.link(message, area / "link"), "EXDEV"), "rename": (lambda: os.rename(message, area / "file"), "EXDEV"),
+            "exchange": (lambda: syscalls.rename(area / "file", message, "exchange"), "EINVAL"),
+            "exchange with a mailbox": (lambda: syscalls.rename(area, m.box(), "exchange"), "EINVAL"),
+            "a mailbox": (lambda: os.rename(m.box(), area / "directory"), "EXDEV"),
+            "to a mailbox": (lambda: os.rename(area / "directory", m.root / "Other"), "EXDEV"),
+            "a directory": (lambda: os.rename(area / "directory", m.box() / "cur" / "x"), "EXDEV"),
+            "not replaced": (lambda: syscalls.rename(area / "file", message, "noreplace"), "EEXIST"),
+            "a link to itself": (lambda: os.link(area / "file", m.box() / "new" / "y"), None)}.items():
+        assert syscalls.result_of(expected[0]) == expected[1], attempt
+    assert m.tokens() == ["x", "y"] and sorted(os.listdir(area)) == ["directory", "file"]
 
 
 def test_names_that_were_synced_outlive_the_power(world):
