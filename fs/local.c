@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fnmatch.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,9 @@
 #include "maildir.h"
 
 #define NEVER_EXPIRES 3e7 /* seconds: nobody else changes these files */
+
+#define DESCRIPTORS_LEFT 4096 /* for all but nodes, where there are twice as many */
+#define NODES_SPARE 16        /* for files that several threads are just making */
 
 /* ---- names ---- */
 
@@ -112,6 +116,14 @@ void local_entry_fill(const struct stat *st, struct fuse_entry_param *e)
     e->attr_timeout = e->entry_timeout = NEVER_EXPIRES;
 }
 
+bool local_is_full(struct local *l)
+{
+    pthread_mutex_lock(&l->lock);
+    bool full = l->nodes + NODES_SPARE >= l->nodes_max;
+    pthread_mutex_unlock(&l->lock);
+    return full;
+}
+
 /* Takes fd. The node of its inode, counted once more. */
 static struct local_node *adopt(struct local *l, int fd, const struct stat *st, uint64_t lookups,
                                 unsigned pins)
@@ -120,9 +132,10 @@ static struct local_node *adopt(struct local *l, int fd, const struct stat *st, 
     struct local_node **p = slot(l, INO_LOCAL | st->st_ino), *n = *p;
     if (n) {
         close(fd);
-    } else if ((n = calloc(1, sizeof *n))) {
+    } else if ((pins || l->nodes < l->nodes_max) && (n = calloc(1, sizeof *n))) {
         *n = (struct local_node){.ino = INO_LOCAL | st->st_ino, .fd = fd};
         *p = n;
+        l->nodes++;
     } else {
         close(fd);
     }
@@ -145,6 +158,7 @@ static void drop(struct local *l, fuse_ino_t ino, uint64_t lookups, unsigned pin
             n = NULL;
         } else {
             *p = n->next;
+            l->nodes--;
         }
     }
     pthread_mutex_unlock(&l->lock);
@@ -166,7 +180,7 @@ int local_lookup_entry(struct local *l, fuse_ino_t parent, const char *name, str
         return err;
     }
     if (!adopt(l, fd, &st, 1, 0))
-        return -ENOMEM;
+        return -ENFILE;
     local_entry_fill(&st, ret);
     return 0;
 }
@@ -331,14 +345,21 @@ void local_box_remove(struct local *l, int64_t mailbox)
 
 /* ---- life ---- */
 
-/* Each file that the kernel remembers holds a descriptor, and a work tree of git has many. */
-static void raise_descriptor_limit(void)
+/*
+ * Each file that the kernel remembers holds a descriptor, and a work tree of git has many. When all were
+ * taken, no mail could be opened any more, and no connection: some are left. How many nodes there may be.
+ */
+static unsigned raise_descriptor_limit(void)
 {
-    struct rlimit limit;
+    struct rlimit limit = {.rlim_cur = 1024};
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        rlim_t before = limit.rlim_cur;
         limit.rlim_cur = limit.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &limit);
+        if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+            limit.rlim_cur = before;
     }
+    rlim_t most = limit.rlim_cur < UINT_MAX ? limit.rlim_cur : UINT_MAX;
+    return (unsigned)(most - (most / 2 < DESCRIPTORS_LEFT ? most / 2 : DESCRIPTORS_LEFT));
 }
 
 int local_new(struct cache *c, bool read_only, struct local **ret)
@@ -356,7 +377,7 @@ int local_new(struct cache *c, bool read_only, struct local **ret)
         close(fd);
         return -ENOMEM;
     }
-    raise_descriptor_limit();
+    l->nodes_max = raise_descriptor_limit();
     l->cache = c;
     l->fd = fd;
     l->read_only = read_only;

@@ -32,6 +32,8 @@ struct local {
     bool read_only;
     pthread_mutex_t lock;                     /* a leaf */
     struct local_node *bucket[LOCAL_BUCKETS]; /* protected by lock */
+    unsigned nodes;                           /* protected by lock */
+    unsigned nodes_max;                       /* constant */
     struct local_box_entry *boxes;            /* protected by lock */
     struct local_dir *dirs;                   /* open directories, local_ops.c; protected by lock */
 };
@@ -39,6 +41,8 @@ struct local {
 struct local_dir;
 void local_dir_leave(struct local *l, struct local_dir *d);
 
+/* No room for the node of one more file: it is not made (ENFILE). */
+bool local_is_full(struct local *l);
 /* The descriptor of a node that the kernel, or local_box, holds. Valid while that is so. */
 int local_node_fd(struct local *l, fuse_ino_t ino);
 /* "/proc/self/fd/N" of a node, for calls that take no O_PATH descriptor. */

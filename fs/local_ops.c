@@ -122,6 +122,14 @@ void local_readlink(struct local *l, fuse_req_t req, fuse_ino_t ino)
 
 /* ---- names ---- */
 
+static bool has_room(struct local *l, fuse_req_t req)
+{
+    bool full = local_is_full(l);
+    if (full)
+        fuse_reply_err(req, ENFILE);
+    return !full;
+}
+
 /* The kernel has taken the client's umask from the mode. Of what was made with it, ours took more. */
 static void undo_umask(struct local *l, struct fuse_entry_param *e, mode_t mode)
 {
@@ -152,17 +160,20 @@ static void made(struct local *l, fuse_req_t req, fuse_ino_t parent, const char 
 void local_mknod(struct local *l, fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
                  dev_t rdev)
 {
-    made(l, req, parent, name, mode, mknodat(local_node_fd(l, parent), name, mode, rdev));
+    if (has_room(l, req))
+        made(l, req, parent, name, mode, mknodat(local_node_fd(l, parent), name, mode, rdev));
 }
 
 void local_mkdir(struct local *l, fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 {
-    made(l, req, parent, name, mode, mkdirat(local_node_fd(l, parent), name, mode));
+    if (has_room(l, req))
+        made(l, req, parent, name, mode, mkdirat(local_node_fd(l, parent), name, mode));
 }
 
 void local_symlink(struct local *l, fuse_req_t req, const char *link, fuse_ino_t parent, const char *name)
 {
-    made(l, req, parent, name, 0, symlinkat(link, local_node_fd(l, parent), name));
+    if (has_room(l, req))
+        made(l, req, parent, name, 0, symlinkat(link, local_node_fd(l, parent), name));
 }
 
 void local_link(struct local *l, fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent, const char *newname)
@@ -271,6 +282,8 @@ void local_create(struct local *l, fuse_req_t req, fuse_ino_t parent, const char
                   struct fuse_file_info *fi)
 {
     struct fuse_entry_param e;
+    if (!has_room(l, req))
+        return;
     int fd = openat(local_node_fd(l, parent), name, native_flags(fi->flags) | O_CREAT, mode);
     if (fd < 0) {
         fuse_reply_err(req, errno);

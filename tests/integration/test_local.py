@@ -13,7 +13,7 @@ import pytest
 import power
 import syscalls
 from points import Point, environment, find_library
-from support import is_sanitized, mail
+from support import eventually, is_sanitized, mail
 from syscalls import descriptor
 
 
@@ -206,6 +206,22 @@ def test_names_that_were_synced_outlive_the_power(world):
     for directory in (m.root, m.box()):
         found = set(os.listdir(directory))
         assert {".git", ".mbsyncstate"} <= found and not {".mbsyncstate.new", ".uidvalidity"} & found, directory
+
+
+def test_many_files_leave_descriptors_for_the_mail(world):
+    """Each local file that the kernel remembers holds one. Those who make more hear so; the mail does not."""
+    m = world.mailmount
+    m.mount(prefix=("prlimit", "--nofile=400:400"))
+    area = m.root / ".git"
+    area.mkdir()
+    results = [syscalls.result_of((area / f"n{n}").touch) for n in range(600)]
+    assert set(results) == {None, "ENFILE"} and results.count(None) > 100
+    m.deliver(mail("x"), info="S")
+    m.sync()
+    assert world.witness.tokens("INBOX") == m.tokens() == ["x"]
+    for name in os.listdir(area)[:50]:
+        (area / name).unlink()
+    eventually(lambda: (area / "again").touch() or True)
 
 
 def test_git(mounted):
