@@ -190,12 +190,12 @@ void op_statfs(fuse_req_t req, fuse_ino_t ino)
 {
     struct fs *fs = fs_of(req);
     struct statvfs st;
-    (void)ino;
     if (fstatvfs(cache_dirfd(fs->cache), &st) < 0) {
         reply_err(req, -errno);
         return;
     }
-    limit_by_quota(fs, &st);
+    if (!ino_is_local(ino))
+        limit_by_quota(fs, &st);
     st.f_namemax = MAILDIR_NAME_MAX;
     fuse_reply_statfs(req, &st);
 }

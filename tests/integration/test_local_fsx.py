@@ -37,6 +37,7 @@ def end(process):
     return process.returncode == 0, said[-8000:]
 
 
+@pytest.mark.seconds(1800 if LONG else 150)
 def test_two_files_at_once(fsx, area):
     """Two processes, several seeds each, one of them new every time."""
     operations, seeds = (20_000, range(10)) if LONG else (1_200, range(2))

@@ -234,6 +234,9 @@ def test_statfs_tells_the_quota(workplace, world_at):
         free = info.f_bavail * info.f_frsize
         assert 28 << 20 < free < 31 << 20, "10 MB of 40 are used"
         assert info.f_bfree == info.f_bavail
+        (m.root / ".git").mkdir()
+        on_disk = os.statvfs(m.data)
+        assert os.statvfs(m.root / ".git").f_blocks == on_disk.f_blocks, "what is no mail needs no room at the server"
         m.umount()
         m.set(port=1)
         m.start()
