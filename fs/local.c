@@ -252,6 +252,17 @@ fuse_ino_t local_box(struct local *l, int64_t mailbox, bool create)
     return ino;
 }
 
+fuse_ino_t local_node_shown(struct local *l, ino_t native)
+{
+    fuse_ino_t ino = INO_LOCAL | native;
+    pthread_mutex_lock(&l->lock);
+    for (const struct local_box_entry *b = l->boxes; b; b = b->next)
+        if (b->node->ino == ino && b->mailbox >= 0)
+            ino = ino_dir(b->mailbox, SUB_BOX);
+    pthread_mutex_unlock(&l->lock);
+    return ino;
+}
+
 int local_sync(struct local *l, int64_t mailbox)
 {
     fuse_ino_t box = local_box(l, mailbox, false);

@@ -45,6 +45,8 @@ void local_dir_leave(struct local *l, struct local_dir *d);
 bool local_is_full(struct local *l);
 /* The descriptor of a node that the kernel, or local_box, holds. Valid while that is so. */
 int local_node_fd(struct local *l, fuse_ino_t ino);
+/* The number that a native directory is seen by: where a mailbox's local files are, that of the mailbox. */
+fuse_ino_t local_node_shown(struct local *l, ino_t native);
 /* "/proc/self/fd/N" of a node, for calls that take no O_PATH descriptor. */
 void local_node_path(struct local *l, fuse_ino_t ino, char ret[32]);
 /* Handles that were opened, or closed (-1), of a node that the kernel holds. */

@@ -414,19 +414,29 @@ void local_opendir(struct local *l, fuse_req_t req, fuse_ino_t ino, struct fuse_
     free(d);
 }
 
-static size_t add_plain(fuse_req_t req, char *at, size_t left, const struct dirent *e, off_t next)
+static bool is_dots(const struct dirent *e)
 {
-    struct stat st = {.st_ino = INO_LOCAL | e->d_ino, .st_mode = (mode_t)e->d_type << 12};
+    return strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0;
+}
+
+static struct stat number_and_type(struct local *l, const struct dirent *e)
+{
+    fuse_ino_t ino = is_dots(e) ? local_node_shown(l, e->d_ino) : INO_LOCAL | e->d_ino;
+    return (struct stat){.st_ino = ino, .st_mode = (mode_t)e->d_type << 12};
+}
+
+static size_t add_plain(struct local *l, fuse_req_t req, char *at, size_t left, const struct dirent *e,
+                        off_t next)
+{
+    struct stat st = number_and_type(l, e);
     return fuse_add_direntry(req, at, left, e->d_name, &st, next);
 }
 
 static size_t add_plus(struct local *l, fuse_req_t req, fuse_ino_t ino, char *at, size_t left,
                        const struct dirent *e, off_t next)
 {
-    struct fuse_entry_param p = {
-        .attr = {.st_ino = INO_LOCAL | e->d_ino, .st_mode = (mode_t)e->d_type << 12}};
-    bool dots = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0;
-    bool counted = !dots && local_lookup_entry(l, ino, e->d_name, &p) == 0;
+    struct fuse_entry_param p = {.attr = number_and_type(l, e)};
+    bool counted = !is_dots(e) && local_lookup_entry(l, ino, e->d_name, &p) == 0;
     size_t n = fuse_add_direntry_plus(req, at, left, e->d_name, &p, next);
     if (counted && n > left)
         local_forget(l, p.ino, 1);
@@ -455,7 +465,7 @@ void local_readdir(struct local *l, fuse_req_t req, fuse_ino_t ino, size_t size,
             break;
         off_t next = telldir(d->dir);
         size_t n = plus ? add_plus(l, req, ino, buf + used, size - used, e, next)
-                        : add_plain(req, buf + used, size - used, e, next);
+                        : add_plain(l, req, buf + used, size - used, e, next);
         d->ahead = n > size - used ? e : NULL;
         if (d->ahead)
             break;

@@ -64,6 +64,18 @@ def test_directories_must_be_empty(area):
     assert not (area / "full").exists()
 
 
+def test_dots_have_the_numbers_of_their_directories(mounted):
+    """Also where what is above is a directory of the mail tree."""
+    m = mounted.mailmount
+    for above in (m.root, m.box()):
+        (above / ".git" / "objects").mkdir(parents=True)
+        for directory in (above / ".git", above / ".git" / "objects"):
+            listing = syscalls.Directory(directory)
+            numbers = {name: number for name, number, _ in listing.rest()}
+            listing.close()
+            assert [numbers[dots] for dots in (".", "..")] == [directory.stat().st_ino, directory.parent.stat().st_ino], directory
+
+
 def test_locks(area):
     path = area / "lock"
     with open(path, "wb") as first, open(path, "rb+") as second:
