@@ -77,6 +77,25 @@ def test_calls_by_chance_come_to_the_same(two_roots):
         assert not difference, difference
 
 
+def behind(m):
+    """The same places, behind the mount."""
+    box = m.data / "local" / str((m.box().stat().st_ino & ~(1 << 62)) >> 2)
+    return {"": m.data / "local" / "0", ".git": m.data / "local" / "0" / ".git", "INBOX": box}
+
+
+def test_what_several_do_at_once_is_what_is_on_disk(mounted, two_roots):
+    """What the kernel remembers of files, after four processes have used the same names, is what they are."""
+    m = mounted.mailmount
+    for turn in range(20 if LONG else 2):
+        assert local_random.play_at_once(f"{SEED} {turn}", 600, 4, m.root) == [0] * 4, SEED
+        seen = local_random.Place(m.root).state()
+        for (area, name), found in seen.items():
+            path = behind(m)[area] / name
+            assert found == (syscalls.result_of(syscalls.look, path), syscalls.result_of(syscalls.state, path)), (SEED, area, name)
+    m.remount()
+    assert local_random.Place(m.root).state() == seen
+
+
 class Forgetful(local_random.Place):
     """Where one call is forgotten."""
 
