@@ -352,11 +352,14 @@ static void do_any(void)
 
 /* ---- all of it ---- */
 
+/* Dirty pages that were written, or an operation that comes next, might mend it. */
 static void spoil(const char *where)
 {
+    do_drop();
     int other = open(where, O_RDWR | O_CLOEXEC);
     uint8_t octet = (uint8_t)~image[size / 2];
     must(other >= 0 && pwrite(other, &octet, 1, size / 2) == 1 && close(other) == 0, "spoiling an octet");
+    do_drop();
 }
 
 static void exercise(unsigned long operations_wanted, unsigned long spoil_after, const char *spoiled)
