@@ -40,7 +40,7 @@ def end(process):
 @pytest.mark.seconds(1800 if LONG else 150)
 def test_two_files_at_once(fsx, area):
     """Two processes, several seeds each, one of them new every time."""
-    operations, seeds = (20_000, range(10)) if LONG else (1_000, range(2))
+    operations, seeds = (20_000, range(10)) if LONG else (800, range(2))
     for seed in [*seeds, SEED]:
         runs = [begin(fsx, area / name, "-s", 2 * seed + n, "-n", operations) for n, name in enumerate(("first", "second"))]
         for good, said in [end(run) for run in runs]:
