@@ -19,6 +19,7 @@ def pipe(m, octets, *command):
 
 def is_delivered(world, token, mailbox="INBOX"):
     """On the server, and here, once and whole."""
+    eventually(lambda: mailbox in world.witness.mailboxes())
     equal(lambda: world.witness.tokens(mailbox), [token])
     world.mailmount.sync()
     assert world.mailmount.tokens(mailbox) == [token]
