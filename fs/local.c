@@ -25,13 +25,15 @@
 
 /* ---- names ---- */
 
-/* In Maildir++ a leading dot makes a mailbox, but for these. */
-static const char *const known_dot_names[] = {".notmuch",   ".git",          ".gitignore",   ".gitattributes",
-                                              ".nnmaildir", ".mbsyncstate*", ".uidvalidity", ".isyncuidmap*",
-                                              ".mu",        ".aerc*",        ".customflags", ".lock",
-                                              ".dovecot*",  ".mh_*",         ".Trash-*",     ".nfs*"};
-static const char *const side_files[] = {"maildirfolder", "subscriptions", "dovecot*", "courierimap*",
-                                         "maildirsize",   "*.lock",        "*.tmp",    ".*.sw?"};
+/* In Maildir++ a leading dot makes a mailbox, but for these. Two dots never do: Dovecot renames a mailbox to
+ * "..DOVECOT-TRASHED" first, or removes it in its place when told that this is another file system. */
+static const char *const known_dot_names[] = {
+    ".notmuch",     ".git",          ".gitignore", ".gitattributes", ".nnmaildir",   ".mbsyncstate*",
+    ".uidvalidity", ".isyncuidmap*", ".mu",        ".aerc*",         ".customflags", ".lock",
+    ".dovecot*",    ".mh_*",         ".Trash-*",   ".nfs*",          "..*"};
+static const char *const side_files[] = {"maildirfolder", "subscriptions", "dovecot*",
+                                         "courierimap*",  "maildirsize",   "*.lock",
+                                         "*.tmp",         ".*.sw?",        "mailboxes.lock*"};
 
 static bool matches(const char *const *pattern, size_t n, const char *name)
 {
