@@ -20,7 +20,7 @@ class Terminal:
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
         self.process = subprocess.Popen(
             [*map(str, command)], env={**m.environment, "TERM": "xterm", **environment}, stdin=theirs, stdout=theirs,
-            stderr=theirs, start_new_session=True)
+            stderr=theirs, start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
         os.close(theirs)
         self.drawn = b""
 
