@@ -8,6 +8,10 @@ import subprocess
 import termios
 import time
 
+import pytest
+
+pyte = pytest.importorskip("pyte", reason="python3-pyte is not installed")
+
 ROWS, COLUMNS = 40, 120
 END_SECONDS = 20
 
@@ -22,7 +26,8 @@ class Terminal:
             [*map(str, command)], env={**m.environment, "TERM": "xterm", **environment}, stdin=theirs, stdout=theirs,
             stderr=theirs, start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
         os.close(theirs)
-        self.drawn = b""
+        self.screen = pyte.Screen(COLUMNS, ROWS)
+        self.stream = pyte.ByteStream(self.screen)
 
     def __enter__(self):
         return self
@@ -37,24 +42,29 @@ class Terminal:
         """Whether the terminal is still open."""
         if select.select([self.ours], [], [], seconds)[0]:
             try:
-                self.drawn += os.read(self.ours, 65536)
+                self.stream.feed(os.read(self.ours, 65536))
             except OSError:
                 return False
         return True
 
-    def shows(self, text, timeout=20):
-        """Waits until the program has drawn text since the last key. Curses draws what changes: choose what is new."""
+    def __str__(self):
+        return "\n".join(line.rstrip() for line in self.screen.display)
+
+    def waits(self, check, what, timeout=20):
+        """Waits until check() holds for the screen."""
         deadline = time.monotonic() + timeout
-        while text.encode() not in self.drawn:
-            assert self._read(0.1) and time.monotonic() < deadline, f"{text!r} is not in {self.drawn!r}"
+        while not check():
+            assert self._read(0.1) and time.monotonic() < deadline, f"waiting for {what}:\n{self}"
+
+    def shows(self, text):
+        self.waits(lambda: text in str(self), repr(text))
 
     def press(self, keys):
-        self.drawn = b""
         os.write(self.ours, keys.encode())
 
     def ends(self, timeout=END_SECONDS):
         """Waits until the program ends, and well."""
         deadline = time.monotonic() + timeout
         while self._read(0.1):
-            assert time.monotonic() < deadline, f"it does not end: {self.drawn!r}"
-        assert self.process.wait(timeout) == 0, self.drawn.decode(errors="replace")
+            assert time.monotonic() < deadline, f"it does not end:\n{self}"
+        assert self.process.wait(timeout) == 0, str(self)
