@@ -40,6 +40,22 @@ def test_procmail(mounted):
     is_delivered(mounted, "listed", "Lists")
 
 
+@needs("maildrop")
+def test_maildrop(mounted):
+    """As procmail does it, but for the number of the file, which goes into its name. (It is setgid in Debian.)"""
+    maildrop = shutil.copy(shutil.which("maildrop"), mounted.folder / "maildrop")
+    mounted.witness.create("Lists")
+    eventually(lambda: mounted.mailmount.box("Lists").is_dir())
+    rules = mounted.folder / "filter"
+    rules.write_text(f'if (/^Subject:.*listed/)\n{{\n    to "{mounted.mailmount.box("Lists")}"\n}}\n'
+                     f'to "{mounted.mailmount.box()}"\n')
+    rules.chmod(0o600)
+    pipe(mounted.mailmount, mail("plain"), maildrop, rules)
+    pipe(mounted.mailmount, mail("listed"), maildrop, rules)
+    is_delivered(mounted, "plain")
+    is_delivered(mounted, "listed", "Lists")
+
+
 @needs("fdm")
 def test_fdm(mounted):
     """The same, and makes a mailbox that is not there yet."""
