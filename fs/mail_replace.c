@@ -78,11 +78,11 @@ static int wait_for_another(cache_tx *tx, int64_t id, int64_t after)
     return message_put(tx, &m);
 }
 
-/* Those that wait for `gone` wait for `after` from now on. Without an heir nothing is to be done: nobody
- * waits for a row that is GONE. */
-static int pass_on_waiting(cache_tx *tx, int64_t gone, int64_t after)
+/* Those that wait for `gone` wait for `after` from now on; *ret_any: there were some. Without an heir nothing
+ * is to be done: nobody waits for a row that is GONE. */
+static int pass_on_waiting(cache_tx *tx, int64_t gone, int64_t after, bool *ret_any)
 {
-    for (;;) {
+    for (*ret_any = false;;) {
         struct waiting w = {.for_id = gone};
         int r = message_each_gone(cache_tx_rd(tx), collect_waiting, &w);
         if (r < 0)
@@ -91,6 +91,7 @@ static int pass_on_waiting(cache_tx *tx, int64_t gone, int64_t after)
             int err = wait_for_another(tx, w.found[i], after);
             if (err < 0)
                 return err;
+            *ret_any = true;
         }
         if (r == 0)
             return 0;
@@ -124,7 +125,7 @@ static enum mail_fate fate_of(const struct message *m, bool kept)
 int mail_supersede(cache_tx *tx, struct message *old, struct message *heir, struct mail_left *ret_left)
 {
     cache_rd *rd = cache_tx_rd(tx);
-    bool kept = false, based = false;
+    bool kept = false, based = false, any;
     int r = mail_is_kept(rd, old, &kept);
     if (r == 0)
         r = has_base(rd, old->id, &based);
@@ -140,7 +141,7 @@ int mail_supersede(cache_tx *tx, struct message *old, struct message *heir, stru
         memcpy(old->name, heir->name, sizeof(old->name));
     r = message_put(tx, old);
     if (r == 0 && !based && heir)
-        r = pass_on_waiting(tx, old->id, heir->id);
+        r = pass_on_waiting(tx, old->id, heir->id, &any);
     if (r == 0)
         *ret_left = left;
     return r;
@@ -170,22 +171,37 @@ int mail_bury_base(cache_tx *tx, const struct message *m, const struct message *
     return r < 0 || !based ? r : base_give(tx, m->id, tomb.id);
 }
 
+/* The backup is what the server has, or is about to have; or it is a version that the server never saw, of
+ * what it has, and that waits for it. Any other one is an old file that nobody asks for. */
+static int take_over(cache_tx *tx, const struct message *old, const struct message *m, bool *ret_any)
+{
+    bool known, any;
+    int r = is_known(cache_tx_rd(tx), old->id, &known);
+    if (r == 0 && known)
+        r = mail_bury_base(tx, old, m);
+    if (r == 0)
+        r = pass_on_waiting(tx, old->id, m->id, &any);
+    if (r == 0)
+        *ret_any = known || any;
+    return r;
+}
+
 int mail_replace_backup(cache_tx *tx, struct message *m)
 {
     char backup[sizeof(m->name) + 1];
     struct message old;
-    bool based;
+    bool any;
     snprintf(backup, sizeof(backup), "%s~", m->name);
     if (m->scratch || m->sub == SUB_TMP || strlen(backup) >= sizeof(m->name))
         return 0;
     int r = message_find(cache_tx_rd(tx), m->mailbox, m->sub, backup, &old);
     if (r < 0)
         return r == -ENOENT ? 0 : r;
-    r = has_base(cache_tx_rd(tx), old.id, &based);
-    if (r < 0 || !based || old.id == m->id)
+    if (old.id == m->id)
+        return 0;
+    r = take_over(tx, &old, m, &any);
+    if (r < 0 || !any)
         return r;
     r = inherit(tx, &old, m);
-    if (r == 0)
-        r = mail_bury_base(tx, &old, m);
     return r < 0 ? r : message_put(tx, m);
 }

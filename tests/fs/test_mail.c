@@ -324,6 +324,27 @@ static void test_vim(void **state)
     assert_int_equal(left.fate, MAIL_FATE_FORGET);
 }
 
+static void test_vim_saves_twice(void **state)
+{
+    struct world *w = *state;
+    make_known(&w->s, AT(w->inbox, SUB_CUR, "1:2,S"), FLAG_SEEN, 1);
+    move(w, AT(w->inbox, SUB_CUR, "1:2,S"), AT(w->inbox, SUB_CUR, "1:2,S~"));
+    struct message first = create(w, AT(w->inbox, SUB_CUR, "1:2,S"));
+    assert_int_equal(the_tomb(&w->s).after, first.id);
+    move(w, AT(w->inbox, SUB_CUR, "1:2,S"), AT(w->inbox, SUB_CUR, "1:2,S~"));
+    struct message second = create(w, AT(w->inbox, SUB_CUR, "1:2,S"));
+    assert_int_equal(the_tomb(&w->s).after, second.id);
+    assert_int_equal(second.date_s, 1000);
+}
+
+static void test_old_backup_is_nobodys(void **state)
+{
+    struct world *w = *state;
+    create(w, AT(w->inbox, SUB_CUR, "1:2,S~"));
+    struct message m = create(w, AT(w->inbox, SUB_CUR, "1:2,S"));
+    assert_int_equal(m.date_s, 0);
+}
+
 static void test_vim_gives_up(void **state)
 {
     struct world *w = *state;
@@ -464,6 +485,8 @@ int main(void)
         TEST(test_rename_over),
         TEST(test_rename_over_scratch),
         TEST(test_vim),
+        TEST(test_vim_saves_twice),
+        TEST(test_old_backup_is_nobodys),
         TEST(test_vim_gives_up),
         TEST(test_backup_removed_after_another_way),
         TEST(test_chain_is_kept_short),

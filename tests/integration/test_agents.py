@@ -157,6 +157,24 @@ def test_vim_with_swap_and_backup_files(world):
     assert (path.parent / (path.name + "~")).read_bytes() == lf(mail("draft", "first\r\n"))
 
 
+@needs("vim")
+@pytest.mark.parametrize("pause", ["", " | sleep 500m"], ids=["at once", "while it is sent"])
+def test_vim_saves_again_and_again(world, pause):
+    """Each save renames the version before over the backup, also one that the server has not seen, or is just being sent."""
+    world.witness.append("INBOX", mail("draft", "v0\r\n"), ["\\Seen", "todo"], date=SENT)
+    m = world.mailmount
+    m.mount()
+    path = m.path("draft")
+    saves = [word for n in range(3) for word in ("-c", f"%s/v{n}/v{n + 1}/ | w{pause}")]
+    run_on_terminal(m, "vim", "-n", "-i", "NONE", "-u", "NONE",
+                    "-c", "set nocompatible backup backupcopy=no backupdir=. backupskip=", *saves, "-c", "q", path)
+    m.sync()
+    assert world.witness.tokens("INBOX") == ["draft"]
+    message = world.witness.messages("INBOX")["draft"]
+    assert (message.octets, message.flags) == (mail("draft", "v3\r\n"), {"\\Seen", "todo"})
+    assert message.date == "14-Jul-2017 02:40:00 +0000"
+
+
 @needs("rsync")
 def test_rsync_into_the_mount(mounted, tmp_path):
     """A temporary name in cur/, renamed; and again over what is there, with times."""
