@@ -86,7 +86,8 @@ def test_looking(world):
     assert found("-newer", stamp) == sorted(str(m.path(f"n{number}")) for number in (3, 4))
     listed = [line.split() for line in run(m, "ls", "-l", "--time-style=+%s", m.box() / "cur").splitlines()[1:]]
     assert {name: (int(size), int(time)) for _, _, _, _, size, time, name in listed} == {
-        m.path(f"n{number}").name: (len(lf(mail(f"n{number}", "x" * 1000 * number))), SENT + 86400 * number) for number in range(5)}
+        m.path(f"n{number}").name: (len(lf(mail(f"n{number}", "x" * 1000 * number))), SENT + 86400 * number)
+        for number in range(5)}
     sizes = sum(int(line[4]) for line in listed)
     directories = sum(path.stat().st_size for path in (m.box(), *(m.box() / sub for sub in ("cur", "new", "tmp"))))
     assert int(run(m, "du", "-sb", m.box()).split()[0]) == sizes + directories

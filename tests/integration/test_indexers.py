@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from support import equal, eventually, mail
+from support import equal, mail
 from test_clients import needs, run
 
 class Notmuch:

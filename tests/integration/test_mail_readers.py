@@ -25,7 +25,8 @@ class Mutt:
         self.rc = world.folder / "rc"
         self.outbox = world.folder / "outbox"
         sendmail = self.script(f"cat >> {shlex.quote(str(self.outbox))}")
-        self.rc.write_text(RC.format(root=self.m.root, sendmail=sendmail, confirm="confirm_" if program == "neomutt" else "confirm"))
+        self.rc.write_text(RC.format(root=self.m.root, sendmail=sendmail,
+                                     confirm="confirm_" if program == "neomutt" else "confirm"))
 
     def script(self, commands):
         """A program as a person would give for editor or sendmail."""

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from imapclient import Witness
-from support import equal, eventually, mail
+from support import mail
 from test_clients import needs, run
 
 
