@@ -190,7 +190,7 @@ int mail_replace_backup(cache_tx *tx, struct message *m)
 {
     char backup[sizeof(m->name) + 1];
     struct message old;
-    bool any;
+    bool any = false;
     snprintf(backup, sizeof(backup), "%s~", m->name);
     if (m->scratch || m->sub == SUB_TMP || strlen(backup) >= sizeof(m->name))
         return 0;

@@ -94,23 +94,6 @@ struct found {
     struct mailbox box;
 };
 
-struct hash_sink {
-    struct body_writer *writer;
-    bool whole;
-};
-
-static int hash_octets(void *arg, const void *octets, size_t length)
-{
-    return body_writer_write(((struct hash_sink *)arg)->writer, octets, length);
-}
-
-static int hash_end(void *arg, uint32_t uid, bool whole)
-{
-    (void)uid;
-    ((struct hash_sink *)arg)->whole = whole;
-    return 0;
-}
-
 struct known_text {
     cache_rd *rd;
     const struct pending *p;
@@ -153,36 +136,20 @@ static enum worker_result mark_known(struct engine *e, const struct pending *p, 
     return WORKER_DONE;
 }
 
-/* Reads the body of one candidate, for its content. A message that is gone meanwhile has content 1, which
+/* Reads the body of one candidate, for its content. A message that is gone meanwhile has content 2, which
  * nothing else has. */
 static enum worker_result read_candidate(struct engine *e, struct found *f, const struct pending *p,
                                          uint32_t uid)
 {
-    struct hash_sink state = {0};
-    struct worker_sink sink = {.arg = &state, .data = hash_octets, .end = hash_end};
-    struct worker_error error = {0};
     struct body_info info;
-    struct uidset uids = {0};
-    uint64_t content = 2;
+    bool got;
+    enum worker_result r = peek_one(e, f->box.remote, f->scan.token.uidvalidity, uid, &info, &got);
 
-    if (body_writer_open(e->cache, &state.writer) < 0)
-        return WORKER_LOCAL;
-    enum worker_result r = uidset_add(&uids, uid) < 0 ? WORKER_LOCAL : WORKER_DONE;
-    if (r == WORKER_DONE)
-        r = e->worker->ops->fetch(e->worker, f->box.remote, f->scan.token.uidvalidity, &uids, &sink, &error);
-    uidset_finish(&uids);
-    if (r == WORKER_DONE && state.whole) {
-        if (body_writer_finish(state.writer, &info) < 0)
-            return WORKER_LOCAL;
-        content = content_number(info.hash);
-    } else {
-        body_writer_abort(state.writer);
-        if (r != WORKER_DONE && r != WORKER_GONE)
-            return r;
-    }
+    if (r != WORKER_DONE && r != WORKER_GONE)
+        return r;
     for (size_t i = 0; i < f->scan.n; i++)
         if (f->candidate[i].uid == uid) {
-            f->candidate[i].content = content;
+            f->candidate[i].content = got ? content_number(info.hash) : 2;
             return mark_known(e, p, &f->candidate[i]);
         }
     return WORKER_DONE;

@@ -207,6 +207,13 @@ void quota_is_full(struct engine *e, const struct mailbox *box, int64_t size);
 bool quota_waits(struct engine *e, const struct mailbox *box, int64_t size, struct worker_error *ret);
 void quota_has_room(struct engine *e); /* something was removed: nothing waits any more */
 
+/* peek.c: what messages on the server are. each is called for those that are there. */
+enum worker_result peek_all(struct engine *e, const char *mailbox, uint32_t uidvalidity,
+                              const struct uidset *uids,
+                              void (*each)(void *arg, uint32_t uid, const struct body_info *info), void *arg);
+enum worker_result peek_one(struct engine *e, const char *mailbox, uint32_t uidvalidity, uint32_t uid,
+                                  struct body_info *ret, bool *ret_got);
+
 /* fetch.c */
 void *fetch_main(void *arg);
 /* One batch, of one mailbox or of any (0). fresh: the session has just been opened, for the last one broke.

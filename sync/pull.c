@@ -313,44 +313,19 @@ static int collect_waiting(void *arg, const struct message *m)
     return 0;
 }
 
-static int read_octets(void *arg, const void *octets, size_t length)
-{
-    return body_writer_write(*(struct body_writer **)arg, octets, length);
-}
-
-static int read_end(void *arg, uint32_t uid, bool whole)
-{
-    (void)arg;
-    (void)uid;
-    return whole ? 0 : -ENODATA;
-}
-
 /* Is the server's message the same, octet for octet, as the row's? It is fetched for that: this is rare. */
 static enum worker_result same_content(struct pull *p, uint32_t uid, int64_t row, bool *ret)
 {
-    struct engine *e = p->e;
-    struct body_writer *writer = NULL;
     struct body_info info;
     struct message m;
-    struct uidset uids = {0};
-    struct worker_error error = {0};
-    struct worker_sink sink = {.arg = &writer, .data = read_octets, .end = read_end};
+    bool got;
 
     *ret = false;
-    if (message_get(cache_reader(e->cache), row, &m) < 0 || body_writer_open(e->cache, &writer) < 0)
+    if (message_get(cache_reader(p->e->cache), row, &m) < 0)
         return WORKER_LOCAL;
-    enum worker_result r = uidset_add(&uids, uid) < 0 ? WORKER_LOCAL : WORKER_DONE;
-    if (r == WORKER_DONE)
-        r = e->worker->ops->fetch(e->worker, p->box.remote, p->scan.token.uidvalidity, &uids, &sink, &error);
-    uidset_finish(&uids);
-    if (r != WORKER_DONE) {
-        body_writer_abort(writer);
-        return r == WORKER_LOCAL && error.err == -ENODATA ? WORKER_DONE : r;
-    }
-    if (body_writer_finish(writer, &info) < 0)
-        return WORKER_LOCAL;
-    *ret = m.has_hash && memcmp(m.hash, info.hash, sizeof info.hash) == 0;
-    return WORKER_DONE;
+    enum worker_result r = peek_one(p->e, p->box.remote, p->scan.token.uidvalidity, uid, &info, &got);
+    *ret = got && m.has_hash && memcmp(m.hash, info.hash, sizeof info.hash) == 0;
+    return r;
 }
 
 static enum worker_result find_pairs(struct pull *p)

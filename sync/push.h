@@ -14,7 +14,9 @@ struct item {
     struct base_state source; /* what is copied or moved on the server */
     struct mailbox *box;
     flags_t agreed;
-    bool held; /* by the brake (case 75) */
+    bool held;        /* by the brake (case 75) */
+    uint8_t hash[32]; /* of what the server has of it, where that was read (wire_size is not 0) */
+    int64_t wire_size;
 };
 
 struct group { /* one command, as far as its length allows */

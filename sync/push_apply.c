@@ -81,6 +81,10 @@ static int announce(cache_tx *tx, void *arg)
                               .date_s = it->m.date_s,
                               .flags = it->m.flags};
         memcpy(row.hash, it->m.hash, sizeof row.hash);
+        if (it->wire_size) {
+            memcpy(row.hash, it->hash, sizeof row.hash);
+            row.wire_size = it->wire_size;
+        }
         r = pending_put(tx, &row);
     }
     return r;
@@ -272,12 +276,41 @@ static enum worker_result push_removals(struct push *p, struct group *g)
     return r == WORKER_DONE ? write_done(p, removal_done) : r;
 }
 
+static void note_content(void *arg, uint32_t uid, const struct body_info *info)
+{
+    struct push *p = arg;
+    for (size_t i = 0; i < p->now->n; i++) {
+        struct item *it = &p->item[p->now->item[i]];
+        if (it->source.uid != uid)
+            continue;
+        memcpy(it->hash, info->hash, sizeof it->hash);
+        it->wire_size = info->wire_size;
+    }
+}
+
+/* A server that does not say as what it moved a message leaves it to be looked for by its text (case 49),
+ * when nothing is left at its old place. That text may not be ours, if the server alters mail (case 63): so
+ * it is read before. */
+static enum worker_result read_before_move(struct push *p, struct group *g)
+{
+    pthread_mutex_lock(&p->e->lock);
+    bool blind = p->e->status.session.move && !p->e->status.session.uidplus;
+    pthread_mutex_unlock(&p->e->lock);
+    if (g->verb != WORKER_MOVE || !blind)
+        return WORKER_DONE;
+    enum worker_result r = peek_all(p->e, g->box->remote, g->box->uidvalidity, &g->uids, note_content, p);
+    return r == WORKER_GONE ? WORKER_DONE : r;
+}
+
 /* Moves and copies: the server makes a message in the target. */
 static enum worker_result push_filing(struct push *p, struct group *g)
 {
     struct worker_outcome outcome = {0};
     struct worker_error error = {0};
 
+    enum worker_result before = read_before_move(p, g);
+    if (before != WORKER_DONE)
+        return before;
     if (cache_write(p->e->cache, CACHE_FROM_SERVER, CACHE_NOW, announce, p) < 0)
         return WORKER_LOCAL;
     enum worker_result r = apply(p, g, g->verb, &outcome, &error);

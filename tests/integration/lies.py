@@ -11,7 +11,7 @@ import fakeserver
 from fakesession import SYSTEM, Session
 
 KINDS = {"full": fakeserver.FULL, "condstore": fakeserver.CONDSTORE, "plain": fakeserver.PLAIN, "bare": fakeserver.BARE,
-         "ids": fakeserver.FULL + " OBJECTID"}
+         "ids": fakeserver.FULL + " OBJECTID", "move": fakeserver.BARE + " MOVE"}
 
 
 class Lie(Session):
@@ -244,7 +244,7 @@ class SizeNil(Lie):
 
 class AlteredOnAppend(Lie):
     """A scanner on the way in leaves its mark."""
-    kinds = ("full", "bare")
+    kinds = ("full", "bare", "move")
 
     def accept(self, box, octets, flags, date):
         return super().accept(box, b"X-Scanned: yes\r\n" + octets if self.lies_about(box) else octets, flags, date)

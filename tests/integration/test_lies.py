@@ -262,6 +262,25 @@ def test_labels(scene, deletion):
     assert s.server.tokens(lies.Gmail.ALL) == wanted[whole]
 
 
+@pytest.mark.parametrize("kind", ["full", "bare", "move"])
+@pytest.mark.parametrize("lie", [lies.AlteredOnAppend, lies.AlteredOnFetch])
+def test_moved_after_it_was_altered(scene, lie, kind):
+    """Mail that was made here and that the server has in another form is known again where it is moved to."""
+    s = scene(lie, kind)
+    s.m.mount()
+    s.m.deliver(mail("made"), info="S")
+    eventually(lambda: "made" in s.server.tokens(LIED.encode()), 30)
+    s.m.sync()
+    path = s.m.path("made")
+    os.rename(path, s.m.box(THIRD) / "cur" / path.name)
+    s.m.sync()
+    time.sleep(POLL_S + 0.5)
+    s.m.sync()
+    wanted = {LIED: [f"a{n}" for n in range(1, 8)], HONEST: ["h1", "h2", "h3"], THIRD: ["made"]}
+    s.both_are(wanted)
+    s.quiet()
+
+
 def check_flags(s):
     """What people marked is marked on both sides."""
     for token, flags in (("a1", "FS"), ("a2", "R"), ("d1", "FS")):
