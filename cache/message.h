@@ -73,6 +73,9 @@ int message_find(cache_rd *rd, int64_t mailbox, enum sub sub, const char *name, 
  * shows each message exactly once, for the id does not change. */
 int message_each(cache_rd *rd, int64_t mailbox, enum sub sub, int64_t after_id,
                  int (*each)(void *arg, const struct message *m), void *arg);
+/* Those shown whose names begin with that, in the order of names; not the extra names. */
+int message_each_named(cache_rd *rd, int64_t mailbox, enum sub sub, const char *prefix,
+                       int (*each)(void *arg, const struct message *m), void *arg);
 /* Is anything shown in its cur, new and tmp? With mail_only, is there mail: in cur or new, no scratch files,
  * and also what is WANTED, so that a mailbox whose mail has not arrived yet does not pass for empty. */
 bool message_any(cache_rd *rd, int64_t mailbox, bool mail_only);

@@ -1,6 +1,7 @@
 /* The message table by many rows: a directory's listing, and the lists that the engine works from. Each has
  * an index of its own. */
 #include <errno.h>
+#include <string.h>
 #include "message_row.h"
 
 /* Both halves come in the order of ids from their index, but for the few extra names; SQLite merges them as
@@ -18,6 +19,27 @@ int message_each(cache_rd *rd, int64_t mailbox, enum sub sub, int64_t after_id,
     put_int(s, mailbox);
     put_int(s, sub);
     put_int(s, after_id);
+    return message_rows(s, each, arg);
+}
+
+/* The first name that does not begin with the prefix is the one with its last octet raised. (No name has the
+ * octet 255.) */
+int message_each_named(cache_rd *rd, int64_t mailbox, enum sub sub, const char *prefix,
+                       int (*each)(void *arg, const struct message *m), void *arg)
+{
+    static const char sql[] = "SELECT " MESSAGE_COLUMNS " FROM message WHERE mailbox = ? AND sub = ?"
+                              " AND name >= ? AND name < ? AND state IN (1, 2) ORDER BY name";
+    char end[sizeof(((struct message *)0)->name) + 4];
+    size_t length = strlen(prefix);
+    if (length == 0 || length >= sizeof end)
+        return 0;
+    memcpy(end, prefix, length + 1);
+    end[length - 1]++;
+    CLEANUP(statement_end) struct statement *s = statement_begin(rd, sql);
+    put_int(s, mailbox);
+    put_int(s, sub);
+    put_text(s, prefix);
+    put_text(s, end);
     return message_rows(s, each, arg);
 }
 

@@ -76,14 +76,26 @@ static int fall_back_to_extra(cache_tx *tx, struct message *m)
     return message_put(tx, m);
 }
 
-/* Whose backup is this? The row that has the name without '~', if there is one. */
+bool mail_is_backup(const char *name, size_t *ret_stem)
+{
+    size_t length = strlen(name), digits = length < 2 ? 0 : length - 1;
+    if (length < 2 || name[length - 1] != '~')
+        return false;
+    while (digits > 0 && name[digits - 1] >= '0' && name[digits - 1] <= '9')
+        digits--;
+    bool numbered = digits < length - 1 && digits > 2 && name[digits - 1] == '~' && name[digits - 2] == '.';
+    *ret_stem = numbered ? digits - 2 : length - 1;
+    return true;
+}
+
+/* Whose backup is this? The row that has the name without what makes it one, if there is one. */
 static int find_heir(cache_rd *rd, const struct message *m, struct message *ret)
 {
     char name[sizeof(m->name)];
-    size_t length = strlen(m->name);
-    if (m->sub == SUB_TMP || length < 2 || m->name[length - 1] != '~')
+    size_t stem;
+    if (m->sub == SUB_TMP || !mail_is_backup(m->name, &stem))
         return -ENOENT;
-    snprintf(name, sizeof(name), "%.*s", (int)length - 1, m->name);
+    snprintf(name, sizeof(name), "%.*s", (int)stem, m->name);
     return message_find(rd, m->mailbox, m->sub, name, ret);
 }
 

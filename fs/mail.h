@@ -104,5 +104,8 @@ int mail_supersede(cache_tx *tx, struct message *old, struct message *heir, stru
 /* Leaves the server's copy of m, if there is one, to a new row that is GONE, waits for heir (NULL: for
  * nobody), and has its name. */
 int mail_bury_base(cache_tx *tx, const struct message *m, const struct message *heir);
-/* An editor renamed this name to NAME~ and makes it anew: the new row takes the server's copy's place. */
+/* NAME~, or NAME.~12~: *ret_stem is the length of NAME. */
+bool mail_is_backup(const char *name, size_t *ret_stem);
+/* An editor renamed this name to that of a backup and makes it anew: the new row takes the server's copy's
+ * place. */
 int mail_replace_backup(cache_tx *tx, struct message *m);

@@ -53,6 +53,8 @@ int mail_is_kept(cache_rd *rd, const struct message *m, bool *ret)
     return r;
 }
 
+#define BACKUPS_MAX 64 /* of one file: of all but one nobody asks */
+
 struct waiting {
     int64_t for_id;
     int64_t found[32];
@@ -186,22 +188,46 @@ static int take_over(cache_tx *tx, const struct message *old, const struct messa
     return r;
 }
 
-int mail_replace_backup(cache_tx *tx, struct message *m)
+struct backups {
+    int64_t found[BACKUPS_MAX];
+    unsigned n;
+    const struct message *of;
+};
+
+static int collect_backup(void *arg, const struct message *m)
 {
-    char backup[sizeof(m->name) + 1];
+    struct backups *b = arg;
+    size_t stem;
+    if (m->id != b->of->id && mail_is_backup(m->name, &stem) && stem == strlen(b->of->name))
+        b->found[b->n++] = m->id;
+    return b->n == BACKUPS_MAX;
+}
+
+static int inherit_from(cache_tx *tx, int64_t id, struct message *m, bool *ret_any)
+{
     struct message old;
-    bool any = false;
-    snprintf(backup, sizeof(backup), "%s~", m->name);
-    if (m->scratch || m->sub == SUB_TMP || strlen(backup) >= sizeof(m->name))
-        return 0;
-    int r = message_find(cache_tx_rd(tx), m->mailbox, m->sub, backup, &old);
-    if (r < 0)
-        return r == -ENOENT ? 0 : r;
-    if (old.id == m->id)
-        return 0;
-    r = take_over(tx, &old, m, &any);
-    if (r < 0 || !any)
+    int r = message_get(cache_tx_rd(tx), id, &old);
+    if (r == 0)
+        r = take_over(tx, &old, m, ret_any);
+    if (r < 0 || !*ret_any)
         return r;
     r = inherit(tx, &old, m);
     return r < 0 ? r : message_put(tx, m);
+}
+
+int mail_replace_backup(cache_tx *tx, struct message *m)
+{
+    char prefix[sizeof(m->name) + 2];
+    struct backups b = {.of = m};
+    if (m->scratch || m->sub == SUB_TMP)
+        return 0;
+    snprintf(prefix, sizeof(prefix), "%s~", m->name);
+    int r = message_each_named(cache_tx_rd(tx), m->mailbox, m->sub, prefix, collect_backup, &b);
+    snprintf(prefix, sizeof(prefix), "%s.~", m->name);
+    if (r == 0)
+        r = message_each_named(cache_tx_rd(tx), m->mailbox, m->sub, prefix, collect_backup, &b);
+    bool any = false;
+    for (unsigned i = 0; r >= 0 && i < b.n && !any; i++)
+        r = inherit_from(tx, b.found[i], m, &any);
+    return r < 0 ? r : 0;
 }

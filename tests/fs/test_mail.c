@@ -345,6 +345,26 @@ static void test_old_backup_is_nobodys(void **state)
     assert_int_equal(m.date_s, 0);
 }
 
+static void test_numbered_backups(void **state)
+{
+    struct world *w = *state;
+    make_known(&w->s, AT(w->inbox, SUB_CUR, "1:2,S"), FLAG_SEEN, 1);
+    move(w, AT(w->inbox, SUB_CUR, "1:2,S"), AT(w->inbox, SUB_CUR, "1:2,S.~9~"));
+    struct message first = create(w, AT(w->inbox, SUB_CUR, "1:2,S"));
+    assert_int_equal(the_tomb(&w->s).after, first.id);
+    move(w, AT(w->inbox, SUB_CUR, "1:2,S"), AT(w->inbox, SUB_CUR, "1:2,S.~10~"));
+    struct message second = create(w, AT(w->inbox, SUB_CUR, "1:2,S"));
+    assert_int_equal(the_tomb(&w->s).after, second.id);
+    assert_int_equal(second.date_s, 1000);
+    size_t stem;
+    assert_true(mail_is_backup("a~", &stem) && stem == 1);
+    assert_true(mail_is_backup("a.~12~", &stem) && stem == 1);
+    assert_true(mail_is_backup("a.12~", &stem) && stem == 4);
+    assert_true(mail_is_backup("a.~~", &stem) && stem == 3);
+    assert_true(mail_is_backup(".~1~", &stem) && stem == 3);
+    assert_false(mail_is_backup("~", &stem) || mail_is_backup("a", &stem) || mail_is_backup("", &stem));
+}
+
 static void test_vim_gives_up(void **state)
 {
     struct world *w = *state;
@@ -487,6 +507,7 @@ int main(void)
         TEST(test_vim),
         TEST(test_vim_saves_twice),
         TEST(test_old_backup_is_nobodys),
+        TEST(test_numbered_backups),
         TEST(test_vim_gives_up),
         TEST(test_backup_removed_after_another_way),
         TEST(test_chain_is_kept_short),

@@ -52,7 +52,6 @@ def test_saves(draft, settings, backup):
         assert (path.parent / backups[0]).read_bytes() == lf(mail("draft", "first\r\n"))
 
 
-@pytest.mark.xfail(strict=True, reason="a message renamed to NAME.~1~ is not known as the backup of NAME")
 def test_saves_again_and_again(draft):
     """Numbered backups of one session, and of the next."""
     m = draft.mailmount
