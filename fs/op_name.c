@@ -5,6 +5,7 @@
 #include <string.h>
 #include "apply.h"
 #include "body.h"
+#include "keywords.h"
 #include "park.h"
 #include "show.h"
 #include "work.h"
@@ -167,12 +168,30 @@ void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 
 /* ---- rename ---- */
 
+/* Dovecot's letters: taken over, and the files that told them go. */
+static bool takes_letters(struct fs *fs, fuse_ino_t from, const char *name, fuse_ino_t newparent,
+                          fuse_ino_t to, const char *newname)
+{
+    struct mailbox box;
+    cache_rd *rd = cache_reader(fs->cache);
+    if (strcmp(newname, VIRTUAL_KEYWORDS_NAME) != 0 || !rd || ino_is_local(newparent) ||
+        tree_box_of_dir(rd, fs->o.layout, ino_mailbox(newparent), &box) < 0)
+        return false;
+    CLEANUP(io_close) int in = local_open_named(fs->local, from, name);
+    if (in < 0 || keywords_adopt(fs, box.id, in) < 0 || local_remove_name(fs->local, from, name) < 0)
+        return false;
+    local_remove_name(fs->local, to, newname);
+    return true;
+}
+
 static void rename_local(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t newparent,
                          const char *newname, unsigned flags)
 {
     fuse_ino_t from = local_parent_or_err(req, parent, -ENOENT);
     fuse_ino_t to = from ? local_parent_or_err(req, newparent, -EIO) : 0;
-    if (to)
+    if (to && takes_letters(fs_of(req), from, name, newparent, to, newname))
+        reply_err(req, 0);
+    else if (to)
         local_rename(fs_of(req)->local, req, from, name, to, newname, flags);
 }
 

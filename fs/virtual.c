@@ -25,7 +25,6 @@ static const char *const names[] = {"status", "errors", "held", "log"};
 enum { NAMES = sizeof(names) / sizeof(names[0]) };
 
 /* A mailbox's dovecot-keywords. No row id is ever as large. */
-#define KEYWORDS_NAME "dovecot-keywords"
 #define KEYWORDS ((fuse_ino_t)1 << 60)
 
 static bool is_keywords(fuse_ino_t ino)
@@ -42,7 +41,7 @@ bool virtual_is(fuse_ino_t ino)
 static bool is_hidden_by_local(struct fs *fs, int64_t dir)
 {
     char path[64];
-    snprintf(path, sizeof(path), "local/%" PRId64 "/" KEYWORDS_NAME, dir);
+    snprintf(path, sizeof(path), "local/%" PRId64 "/" VIRTUAL_KEYWORDS_NAME, dir);
     return faccessat(cache_dirfd(fs->cache), path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
@@ -54,7 +53,7 @@ bool virtual_is_name(struct fs *fs, fuse_ino_t parent, const char *name)
         return false;
     if (strcmp(name, VIRTUAL_DIR_NAME) == 0)
         return parent == INO_ROOT;
-    return strcmp(name, KEYWORDS_NAME) == 0 && !is_hidden_by_local(fs, ino_mailbox(parent));
+    return strcmp(name, VIRTUAL_KEYWORDS_NAME) == 0 && !is_hidden_by_local(fs, ino_mailbox(parent));
 }
 
 const char *virtual_name(unsigned n, fuse_ino_t *ret_ino)

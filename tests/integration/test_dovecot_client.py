@@ -105,7 +105,6 @@ def test_keyword_from_there(served):
     assert w.flags("Archive", "n1") == {"\\Seen", "\\Flagged", "work"} == c.flags("Archive", "n1")
 
 
-@pytest.mark.xfail(strict=True, reason="a dovecot-keywords that a program writes hides ours, and nobody reads it")
 def test_new_keyword(served):
     """It gives a letter to a keyword by writing dovecot-keywords. Another one from there has another letter."""
     w, c = served.world.witness, served.client
