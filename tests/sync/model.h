@@ -58,6 +58,7 @@ struct model_trouble {
     bool effect;     /* the operation takes effect all the same */
     bool half;       /* of several messages, the first half has it; of a body, half of the octets come */
     enum model_blow blow;
+    int err; /* what the caller is told of a session that broke, a negative errno */
 };
 
 struct model *model_new(const struct model_features *f);

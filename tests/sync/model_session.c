@@ -656,6 +656,8 @@ static enum worker_result model_op_fetch(struct worker *w, const char *mailbox, 
     struct model_trouble t;
     bool struck = false;
     enum worker_result r = begin(s, MODEL_FETCH, &t, &struck);
+    if (struck)
+        e->err = t.err;
     if (r != WORKER_DONE)
         return r;
     struct model_box *b = model_box(s->m, mailbox);
