@@ -100,6 +100,22 @@ def test_everything_is_seen_as_what_it_is(world, watch, layout):
     assert os.listdir(archive / "cur") == [] and os.listdir(inbox / "tmp") == []
 
 
+def test_fanotify(world):
+    m = world.mailmount
+    m.mount()
+    moved_to, on_children, directory_and_name = 0x80, 0x08000000, 0xC00
+    fd = LIBC.fanotify_init(directory_and_name, os.O_RDONLY)
+    mask = ctypes.c_uint64(moved_to | on_children)
+    if fd < 0 or LIBC.fanotify_mark(fd, 1, mask, -100, os.fsencode(m.box() / "new")) < 0:
+        pytest.skip(f"fanotify: {os.strerror(ctypes.get_errno())}")
+    try:
+        world.witness.append("INBOX", mail("one"))
+        assert select.select([fd], [], [], 20)[0]
+        assert os.fsencode(only(m.box() / "new").name) in os.read(fd, 65536)
+    finally:
+        os.close(fd)
+
+
 def test_nothing_that_was_done_here_is_shown_twice(world, watch):
     world.witness.append("INBOX", mail("mine"), ["\\Seen"])
     m = world.mailmount

@@ -1,5 +1,6 @@
 """What is on disk is served from there: without a word to the server, while it hangs, and while everything is renamed."""
 import os
+import signal
 import subprocess
 import threading
 import time
@@ -45,6 +46,29 @@ def test_server_that_hangs(world):
     m.sync()
     assert world.witness.flags("INBOX", "n1") == {"\\Seen", "\\Flagged"}
     assert "n2" not in world.witness.tokens("INBOX") and "made" in world.witness.tokens("INBOX")
+
+
+def test_suspend_and_resume(world):
+    """The machine sleeps, and its connections are gone when it wakes up, without a word: what is here is served at once, and
+    what happened meanwhile is there a moment later."""
+    fill(world, 20)
+    wire = world.new_proxy()
+    m = world.through(wire)
+    m.mount()
+    m.retag("n1", "FS")
+    m.process.send_signal(signal.SIGSTOP)
+    wire.cut()
+    world.witness.append("INBOX", mail("came"))
+    time.sleep(3)
+    wire.plug()
+    m.process.send_signal(signal.SIGCONT)
+    begin = time.monotonic()
+    assert len([token for token in m.tokens() if token != "came"]) == 20
+    assert time.monotonic() - begin < 2
+    equal(lambda: "came" in m.tokens(), True)
+    equal(lambda: world.witness.flags("INBOX", "n1"), {"\\Seen", "\\Flagged"})
+    m.sync()
+    assert len(world.witness.tokens("INBOX")) == len(m.tokens()) == 21
 
 
 def rename_at_random(cur, stop):
