@@ -253,7 +253,7 @@ const struct config_key config_keys[CONFIG_KEYS] = {
     [KEY_LAYOUT] = {"layout", "fs", "one of: fs, maildir++", set_choice, AT(layout), layout_names},
     [KEY_MAILBOXES] = {"mailboxes", NULL, "a list of patterns with commas between them", set_mailboxes,
                        AT(mailboxes)},
-    [KEY_BODIES] = {"bodies", "all", "one of: all, recent:DAYS, on-demand", set_bodies},
+    [KEY_BODIES] = {"bodies", "all", "one of: all, recent:DAYS, on-demand", set_bodies, AT(bodies_s)},
     [KEY_CACHE_LIMIT] = {"cache_limit", "none", "a size such as 500M, 20G or 1T, or none", set_size,
                          AT(cache_limit)},
     [KEY_LINE_ENDINGS] = {"line_endings", "lf", "one of: lf, crlf", set_choice, AT(line_endings),

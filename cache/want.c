@@ -16,7 +16,8 @@ struct waiter {
 
 struct wish {
     int64_t message;
-    bool taken; /* the fetching side knows */
+    bool taken;    /* the fetching side knows */
+    bool returned; /* and did not get it at its first try */
     struct waiter *first;
     struct wish *next;
 };
@@ -153,18 +154,22 @@ size_t cache_wanted_take(struct cache *c, int64_t *messages, size_t max)
     return n;
 }
 
-void cache_wanted_return(struct cache *c, int64_t message)
+bool cache_wanted_return(struct cache *c, int64_t message)
 {
     struct wishes *w = c->wishes;
     pthread_mutex_lock(&w->lock);
     struct wish **at = find(w, message);
     struct wish *nobodys = NULL;
-    if (*at && (*at)->first)
-        (*at)->taken = false;
-    else if (*at)
+    bool again = !*at || !(*at)->returned;
+    if (*at && !(*at)->first) {
         nobodys = detach(at); /* all who waited have gone */
+    } else if (*at && again) {
+        (*at)->taken = false;
+        (*at)->returned = true;
+    }
     pthread_mutex_unlock(&w->lock);
     free(nobodys);
+    return again;
 }
 
 void cache_wanted_done(struct cache *c, int64_t message, int err)

@@ -27,10 +27,10 @@ static int64_t stat_mtime_ns(const struct stat *st)
 }
 
 /* Puts fd behind the record's number; fd is used up. */
-static int install(struct open_file *f, int fd, const struct message *m)
+static int install(struct files *t, struct open_file *f, int fd, const struct message *m)
 {
     if (f->fd < 0) {
-        f->fd = fd;
+        files_set_fd(t, f, fd);
     } else {
         int r = dup3(fd, f->fd, O_CLOEXEC) < 0 ? -errno : 0;
         close(fd);
@@ -66,7 +66,7 @@ static int open_row(struct files *t, struct open_file *f, const struct message *
     int fd = m->state == MESSAGE_PRESENT ? body_open(c, m) : work_open(c, m->id, write ? O_RDWR : O_RDONLY);
     if (fd < 0)
         return fd;
-    int r = install(f, fd, m);
+    int r = install(t, f, fd, m);
     if (r == 0 && write)
         atomic_store(&f->writing, true);
     return r;
@@ -98,7 +98,7 @@ int content_create(struct files *t, struct open_file *f)
     int fd = work_create(files_cache(t), f->id);
     if (fd < 0)
         return fd;
-    f->fd = fd;
+    files_set_fd(t, f, fd);
     f->unsynced_name = true;
     atomic_store(&f->writing, true);
     return 0;
@@ -160,7 +160,7 @@ int content_begin_write(struct files *t, struct open_file *f, bool keep)
         m.state == MESSAGE_GONE ? private_copy(files_cache(t), f->fd, keep) : part_from_store(t, f, &m, keep);
     if (fd < 0)
         return fd == -ENOENT ? -ESTALE : fd;
-    r = install(f, fd, &m);
+    r = install(t, f, fd, &m);
     if (r < 0)
         return r;
     atomic_store(&f->changed, true);

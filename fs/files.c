@@ -194,6 +194,13 @@ int files_set_time(struct files *t, int64_t id, const struct timespec *mtime)
     return r;
 }
 
+void files_set_fd(struct files *t, struct open_file *f, int fd)
+{
+    pthread_mutex_lock(&t->lock);
+    f->fd = fd;
+    pthread_mutex_unlock(&t->lock);
+}
+
 int files_stat(struct files *t, int64_t id, bool writing_only, struct stat *ret)
 {
     int r = -ENOENT;

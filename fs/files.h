@@ -21,7 +21,7 @@ struct open_file {
     bool claimed;
     enum mail_fate fate; /* of a row without a name, at the last close */
 
-    int fd;              /* -1 until the content was opened; set under a claim, before the first reader */
+    int fd; /* -1 until the content was opened; set under a claim, by files_set_fd, before the first reader */
     atomic_bool writing; /* fd is the work file (or private copy), which stays so while there is a writer */
     atomic_bool changed; /* written to, and the row does not know */
     bool unsynced_name;  /* the work file's name may not be on disk yet; under a claim */
@@ -50,6 +50,8 @@ void files_writer_end(struct files *t, struct open_file *f);
  * (true). */
 bool files_defer(struct files *t, const struct mail_left *left);
 
+/* The first content: others may be asking for its attributes just now. */
+void files_set_fd(struct files *t, struct open_file *f, int fd);
 /* Size and times of what is behind the fd of an open file; only of one that is being written, if that is
  * asked for. -ENOENT. */
 int files_stat(struct files *t, int64_t id, bool writing_only, struct stat *ret);

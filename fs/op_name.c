@@ -1,12 +1,10 @@
 /* Operations on names: who is responsible for a name (name.c) is asked. */
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include "apply.h"
 #include "body.h"
 #include "keywords.h"
-#include "park.h"
 #include "show.h"
 #include "work.h"
 
@@ -26,33 +24,17 @@ static fuse_ino_t local_parent_or_err(fuse_req_t req, fuse_ino_t parent, int err
 
 /* ---- what needs a body that is not here ---- */
 
-/* A copy of a message, and one that leaves the mail, must be whole by itself: for that it is fetched first.
+/*
+ * A copy of a message, and one that leaves the mail, must be whole by itself. These cannot be parked until
+ * the body is here, for the kernel has locked their directories, and all that comes from the server would
+ * have to wait as well. So this is "another file system" until then: programs that make links or rename copy
+ * then, and opening what they copy is what brings the body.
  */
-struct naming {
-    fuse_ino_t ino, newparent; /* ino: the message, or the directory that it is in */
-    bool noreplace;
-    char name[MAILDIR_NAME_MAX + 1], newname[MAILDIR_NAME_MAX + 1];
-};
-
 static bool lacks_body(struct fs *fs, int64_t id)
 {
     struct message m;
     cache_rd *rd = cache_reader(fs->cache);
     return rd && message_get(rd, id, &m) == 0 && m.state == MESSAGE_PRESENT && !body_is_here(fs->cache, &m);
-}
-
-static void park_naming(fuse_req_t req, int64_t message, const struct naming *what, const char *name,
-                        const char *newname, void (*retry)(fuse_req_t req, void *arg, int err))
-{
-    struct naming *n = strlen(newname) > MAILDIR_NAME_MAX ? NULL : malloc(sizeof(*n));
-    if (!n) {
-        reply_err(req, strlen(newname) > MAILDIR_NAME_MAX ? -ENAMETOOLONG : -ENOMEM);
-        return;
-    }
-    *n = *what;
-    strcpy(n->name, name);
-    strcpy(n->newname, newname);
-    park_wait(fs_of(req)->park, req, message, retry, n);
 }
 
 /* ---- mknod, symlink ---- */
@@ -220,40 +202,21 @@ static void rename_into_mail(fuse_req_t req, fuse_ino_t parent, const char *name
         reply_err(req, move_into_mail(fs_of(req), from, name, &to, noreplace));
 }
 
-/* The message that this takes out of the mail, if its body is not here; else 0. */
-static int64_t leaves_bare(struct fs *fs, const struct mail_place *from, const struct mail_place *to)
+static bool leaves_bare(struct fs *fs, const struct mail_place *from, const struct mail_place *to)
 {
     struct message m;
     cache_rd *rd = cache_reader(fs->cache);
-    bool leaves = to->sub == SUB_TMP && from->sub != SUB_TMP && rd &&
-                  message_find(rd, from->mailbox, from->sub, from->name, &m) == 0;
-    return leaves && lacks_body(fs, m.id) ? m.id : 0;
+    return to->sub == SUB_TMP && from->sub != SUB_TMP && rd &&
+           message_find(rd, from->mailbox, from->sub, from->name, &m) == 0 && lacks_body(fs, m.id);
 }
 
-static void rename_mail(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t newparent,
-                        const char *newname, bool noreplace);
-
-static void rename_after_fetch(fuse_req_t req, void *arg, int err)
-{
-    struct naming *n = arg;
-    if (err < 0 && err != -EAGAIN)
-        reply_err(req, err);
-    else
-        rename_mail(req, n->ino, n->name, n->newparent, n->newname, n->noreplace);
-    free(n);
-}
-
-static void rename_mail(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t newparent,
-                        const char *newname, bool noreplace)
+static int rename_mail(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t newparent,
+                       const char *newname, bool noreplace)
 {
     struct mail_place from = name_place(parent, name), to = name_place(newparent, newname);
-    int64_t bare = leaves_bare(fs_of(req), &from, &to);
-    if (!bare) {
-        reply_err(req, apply_rename(fs_of(req), &from, &to, noreplace));
-        return;
-    }
-    struct naming n = {.ino = parent, .newparent = newparent, .noreplace = noreplace};
-    park_naming(req, bare, &n, name, newname, rename_after_fetch);
+    if (leaves_bare(fs_of(req), &from, &to))
+        return -EXDEV;
+    return apply_rename(fs_of(req), &from, &to, noreplace);
 }
 
 static int rename_box(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t newparent,
@@ -284,7 +247,7 @@ void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t n
     else if (flags & ~(unsigned)RENAME_NOREPLACE)
         reply_err(req, -EINVAL);
     else if (from == NAME_MAIL && to == NAME_MAIL)
-        rename_mail(req, parent, name, newparent, newname, noreplace);
+        reply_err(req, rename_mail(req, parent, name, newparent, newname, noreplace));
     else if (from == NAME_LOCAL && to == NAME_MAIL)
         rename_into_mail(req, parent, name, newparent, newname, noreplace);
     else if (from == NAME_BOX && to == NAME_BOX)
@@ -302,26 +265,13 @@ static int link_local(struct fs *fs, fuse_ino_t ino, const struct mail_place *to
     return in < 0 ? in : apply_deliver(fs, in, to, true, ret);
 }
 
-static void link_mail(fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent, const char *newname);
-
-static void link_after_fetch(fuse_req_t req, void *arg, int err)
-{
-    struct naming *n = arg;
-    if (err < 0 && err != -EAGAIN)
-        reply_err(req, err);
-    else
-        link_mail(req, n->ino, n->newparent, n->newname);
-    free(n);
-}
-
 static void link_mail(fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent, const char *newname)
 {
     struct fs *fs = fs_of(req);
     struct mail_place to = name_place(newparent, newname);
     struct message made;
     if (!ino_is_local(ino) && lacks_body(fs, (int64_t)ino)) {
-        struct naming n = {.ino = ino, .newparent = newparent};
-        park_naming(req, (int64_t)ino, &n, "", newname, link_after_fetch);
+        reply_err(req, -EXDEV);
         return;
     }
     int r = ino_is_local(ino) ? link_local(fs, ino, &to, &made) : apply_link(fs, (int64_t)ino, &to, &made);

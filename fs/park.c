@@ -2,8 +2,8 @@
  * A parked request can be ended from two sides: the cache calls body_done, or libfuse calls was_interrupted.
  * Both may come at any moment, also while park_wait is still on its way, and libfuse's may not answer (it is
  * called under a lock of the request, which answering frees). So the interrupt only leaves a mark, and a
- * thread of its own cancels and answers: the events thread may be waiting for a directory that a parked
- * request holds. At the end it does the same with all that wait.
+ * thread of its own cancels and answers: the events thread may be waiting for the kernel. At the end it does
+ * the same with all that wait.
  *
  * `busy` says that somebody is dealing with the request right now; body_done then leaves its result in it
  * instead of answering. Who clears busy looks for such a result. Answering a request begins with taking it

@@ -1,8 +1,8 @@
 #pragma once
 /*
- * Parked requests: they wait for a body which is not here (case 20), without a thread: opens, and what would
- * leave a row in need of its body. They are answered when the body is there or cannot be had, or with EINTR
- * when the process that waits is interrupted, and only then.
+ * Parked requests: they wait for a body which is not here (case 20), without a thread: opens, and
+ * truncate(2). They are answered when the body is there or cannot be had, or with EINTR when the process that
+ * waits is interrupted, and only then.
  */
 #include "private.h"
 

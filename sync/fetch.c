@@ -446,9 +446,7 @@ static void answer_wishes(struct fetch *f, enum worker_result r)
             cache_wanted_done(c, row->id, 0);
         else if (r == WORKER_DONE)
             cache_wanted_done(c, row->id, has_moved(f, row) ? -EAGAIN : -ESTALE);
-        else if (ended && !silent && !f->fresh)
-            cache_wanted_return(c, row->id);
-        else
+        else if (silent || !ended || !cache_wanted_return(c, row->id))
             cache_wanted_done(c, row->id, silent ? -ETIMEDOUT : -ENETDOWN);
     }
     /* It would keep all of them waiting, one after the other. */
@@ -473,9 +471,9 @@ static bool begin_fetch(struct fetch *f)
     return f->row;
 }
 
-enum worker_result fetch_some(struct engine *e, struct worker *w, int64_t mailbox, bool fresh, bool *ret_any)
+enum worker_result fetch_some(struct engine *e, struct worker *w, int64_t mailbox, bool *ret_any)
 {
-    struct fetch f = {.e = e, .only = mailbox, .fresh = fresh};
+    struct fetch f = {.e = e, .only = mailbox};
 
     *ret_any = false;
     return begin_fetch(&f) ? run_fetch(&f, w, choose_rows(&f, ret_any)) : WORKER_LOCAL;
@@ -486,7 +484,7 @@ enum worker_result fetch_wishes(struct engine *e, struct worker *w)
     enum worker_result r = WORKER_DONE;
     bool any = true;
     while (r == WORKER_DONE && any) {
-        struct fetch f = {.e = e, .fresh = true};
+        struct fetch f = {.e = e};
         if (!begin_fetch(&f))
             return WORKER_LOCAL;
         any = choose_wish(&f);
@@ -564,7 +562,7 @@ void *fetch_main(void *arg)
         goto out;
     while (wait_for_work(e, idle, &news)) {
         bool any;
-        enum worker_result r = fetch_some(e, w, 0, broken, &any);
+        enum worker_result r = fetch_some(e, w, 0, &any);
         idle = !any || r == WORKER_LOCAL;
         if (engine_session_ended(r)) {
             /* One more try is due at once: see answer_wishes. */

@@ -209,16 +209,15 @@ void quota_has_room(struct engine *e); /* something was removed: nothing waits a
 
 /* peek.c: what messages on the server are. each is called for those that are there. */
 enum worker_result peek_all(struct engine *e, const char *mailbox, uint32_t uidvalidity,
-                              const struct uidset *uids,
-                              void (*each)(void *arg, uint32_t uid, const struct body_info *info), void *arg);
+                            const struct uidset *uids,
+                            void (*each)(void *arg, uint32_t uid, const struct body_info *info), void *arg);
 enum worker_result peek_one(struct engine *e, const char *mailbox, uint32_t uidvalidity, uint32_t uid,
-                                  struct body_info *ret, bool *ret_got);
+                            struct body_info *ret, bool *ret_got);
 
 /* fetch.c */
 void *fetch_main(void *arg);
-/* One batch, of one mailbox or of any (0). fresh: the session has just been opened, for the last one broke.
- */
-enum worker_result fetch_some(struct engine *e, struct worker *w, int64_t mailbox, bool fresh, bool *ret_any);
+/* One batch, of one mailbox or of any (0). */
+enum worker_result fetch_some(struct engine *e, struct worker *w, int64_t mailbox, bool *ret_any);
 enum worker_result fetch_wishes(struct engine *e,
                                 struct worker *w);   /* all that readers wait for, and no more */
 void fetch_refuse(struct engine *e, int err);        /* tells all readers that wait */

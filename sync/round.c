@@ -133,7 +133,7 @@ static enum worker_result fetch_at_once(struct engine *e, int64_t mailbox)
         return WORKER_DONE;
     }
     engine_doing(e, NULL, "fetching");
-    enum worker_result r = fetch_some(e, e->worker, mailbox, true, &any);
+    enum worker_result r = fetch_some(e, e->worker, mailbox, &any);
     wake_fetchers(e);
     return r;
 }
@@ -176,7 +176,7 @@ static enum worker_result fetch_alone(struct engine *e)
     bool any = false;
     if (!e->alone)
         return WORKER_DONE;
-    enum worker_result r = fetch_some(e, e->worker, 0, false, &any);
+    enum worker_result r = fetch_some(e, e->worker, 0, &any);
     if (any)
         engine_hint(e, HINT_FETCHED);
     return r;

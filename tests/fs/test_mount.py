@@ -611,12 +611,32 @@ def test_emacs_locks(mount):
 def test_made_up_names_can_be_replaced(mount):
     path = mount.path("INBOX/dovecot-keywords")
     fails(errno.ENOENT, get, path)
-    put(path + ".lock", b"0 mine\n")
+    put(path + ".lock", b"this is something else\n")
     os.rename(path + ".lock", path)
-    assert get(path) == b"0 mine\n"
+    assert get(path) == b"this is something else\n"
     assert "dovecot-keywords" in names(mount.path("INBOX"))
     os.unlink(path)
     fails(errno.ENOENT, get, path)
+
+
+def test_letters_are_taken_over(mount):
+    """Once for good: what the file said is made up from then on, letters are not taken back, and no other one is lent again."""
+    path = mount.path("INBOX/dovecot-keywords")
+    put(mount.path("INBOX/cur/1.k:2,Sab"), BODY)
+    put(path + ".lock", b"0 mine\n3 other\n")
+    os.rename(path + ".lock", path)
+    assert get(path) == b"0 mine\n3 other\n"
+    assert names(mount.path("INBOX")) == ["cur", "new", "tmp"]
+    put(path + ".lock", b"0 changed\n1 more\n2 other\n")
+    os.rename(path + ".lock", path)
+    assert get(path) == b"0 mine\n1 more\n3 other\n"
+    assert names(mount.path("INBOX/cur")) == ["1.k:2,Sab"]
+    for spoiled in (b"", b"0\n", b"x mine\n", b"0 two words\n"):
+        put(path + ".lock", spoiled)
+        os.rename(path + ".lock", path)
+        assert get(path) == spoiled
+        os.unlink(path)
+        assert get(path) == b"0 mine\n1 more\n3 other\n"
 
 
 # ---- bodies that are not here ----

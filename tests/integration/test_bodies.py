@@ -135,11 +135,16 @@ def test_edited(world, lazy, how):
     assert world.witness.tokens("INBOX") == ["draft"] and path.read_bytes() == text
 
 
-def test_link_is_a_whole_copy(world, lazy):
+def test_copy_is_whole(world, lazy):
+    """A link to what is not here is one to another file system: programs copy then, and what is here is linked."""
     world.witness.append("INBOX", mail("original"), ["\\Seen"])
     world.witness.create("Archive")
     lazy.mount()
     path = next((lazy.box() / "cur").iterdir())
+    with pytest.raises(OSError) as error:
+        os.link(path, lazy.box("Archive") / "cur" / path.name)
+    assert error.value.errno == errno.EXDEV
+    path.read_bytes()
     os.link(path, lazy.box("Archive") / "cur" / path.name)
     lazy.sync()
     assert world.witness.tokens("INBOX") == world.witness.tokens("Archive") == ["original"]
@@ -147,11 +152,14 @@ def test_link_is_a_whole_copy(world, lazy):
 
 
 def test_taken_out_of_the_mail(world, lazy):
-    """What is renamed into tmp/ belongs to the program alone: its text has to be here."""
+    """What is moved into tmp/ belongs to the program alone: its text has to be here."""
     world.witness.append("INBOX", mail("taken"), ["\\Seen"])
     lazy.mount()
     path = next((lazy.box() / "cur").iterdir())
-    os.rename(path, lazy.box() / "tmp" / "taken")
+    with pytest.raises(OSError) as error:
+        os.rename(path, lazy.box() / "tmp" / "taken")
+    assert error.value.errno == errno.EXDEV
+    subprocess.run(["mv", path, lazy.box() / "tmp" / "taken"], check=True)
     equal(lambda: world.witness.tokens("INBOX"), [])
     assert (lazy.box() / "tmp" / "taken").read_bytes() == lf(mail("taken"))
 

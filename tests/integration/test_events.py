@@ -280,7 +280,7 @@ def children(pid):
 
 
 def test_a_wait_for_the_network_holds_up_nothing(world, watch):
-    """Opens that are parked, a rename that is parked and holds its directory: others are shown, and the mount ends."""
+    """Opens that are parked, a program that moves a file and waits in one: others are shown, and the mount ends."""
     for number in range(30):
         world.witness.append("INBOX", mail(f"n{number}"), ["\\Seen"])
     world.witness.create("Other")
