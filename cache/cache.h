@@ -120,7 +120,7 @@ int cache_want(struct cache *c, int64_t message, void (*done)(void *arg, int err
 bool cache_want_cancel(struct cache *c, int64_t message, void *arg);
 size_t cache_wanted_take(struct cache *c, int64_t *messages, size_t max); /* those not taken yet */
 void cache_wanted_done(struct cache *c, int64_t message, int err);
-/* To be taken again, once: false when it was returned before, and is to be answered now. */
-bool cache_wanted_return(struct cache *c, int64_t message);
+/* To be taken again: false when it was returned so often before, and is to be answered now. */
+bool cache_wanted_return(struct cache *c, int64_t message, unsigned most);
 /* wake is called by cache_want and must only take note. Register before other threads start. */
 void cache_on_want(struct cache *c, void (*wake)(void *arg), void *arg);

@@ -16,8 +16,8 @@ struct waiter {
 
 struct wish {
     int64_t message;
-    bool taken;    /* the fetching side knows */
-    bool returned; /* and did not get it at its first try */
+    bool taken;        /* the fetching side knows */
+    unsigned returned; /* how often it did not get it */
     struct waiter *first;
     struct wish *next;
 };
@@ -154,18 +154,18 @@ size_t cache_wanted_take(struct cache *c, int64_t *messages, size_t max)
     return n;
 }
 
-bool cache_wanted_return(struct cache *c, int64_t message)
+bool cache_wanted_return(struct cache *c, int64_t message, unsigned most)
 {
     struct wishes *w = c->wishes;
     pthread_mutex_lock(&w->lock);
     struct wish **at = find(w, message);
     struct wish *nobodys = NULL;
-    bool again = !*at || !(*at)->returned;
+    bool again = !*at || (*at)->returned < most;
     if (*at && !(*at)->first) {
         nobodys = detach(at); /* all who waited have gone */
     } else if (*at && again) {
         (*at)->taken = false;
-        (*at)->returned = true;
+        (*at)->returned++;
     }
     pthread_mutex_unlock(&w->lock);
     free(nobodys);

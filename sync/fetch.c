@@ -433,7 +433,8 @@ void fetch_refuse(struct engine *e, int err)
 }
 
 /* Claims first: a wish that is taken from now on is fetched anew, not left to this batch. A session that was
- * idle for long may have been ended by the server, which is known only now: a wish gets one more try then. */
+ * idle for long may have been ended by the server, which is known only now, and so may all others: a wish
+ * gets one more try for each. */
 static void answer_wishes(struct fetch *f, enum worker_result r)
 {
     struct cache *c = f->e->cache;
@@ -446,7 +447,7 @@ static void answer_wishes(struct fetch *f, enum worker_result r)
             cache_wanted_done(c, row->id, 0);
         else if (r == WORKER_DONE)
             cache_wanted_done(c, row->id, has_moved(f, row) ? -EAGAIN : -ESTALE);
-        else if (silent || !ended || !cache_wanted_return(c, row->id))
+        else if (silent || !ended || !cache_wanted_return(c, row->id, f->e->account->connections))
             cache_wanted_done(c, row->id, silent ? -ETIMEDOUT : -ENETDOWN);
     }
     /* It would keep all of them waiting, one after the other. */

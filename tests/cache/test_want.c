@@ -70,10 +70,10 @@ static void what_is_returned_is_taken_again(void **state)
     int64_t taken[1];
     cache_want(s->c, 17, answered, &a);
     assert_int_equal(cache_wanted_take(s->c, taken, 1), 1);
-    assert_true(cache_wanted_return(s->c, 17));
+    assert_true(cache_wanted_return(s->c, 17, 1));
     assert_int_equal(cache_wanted_take(s->c, taken, 1), 1);
     assert_int_equal(taken[0], 17);
-    assert_false(cache_wanted_return(s->c, 17)); /* once */
+    assert_false(cache_wanted_return(s->c, 17, 1)); /* once */
     assert_int_equal(cache_wanted_take(s->c, taken, 1), 0);
     cache_wanted_done(s->c, 17, -ENETDOWN);
     assert_int_equal(a.err, -ENETDOWN);
@@ -81,7 +81,7 @@ static void what_is_returned_is_taken_again(void **state)
     cache_want(s->c, 17, answered, &a);
     assert_int_equal(cache_wanted_take(s->c, taken, 1), 1);
     assert_true(cache_want_cancel(s->c, 17, &a));
-    assert_true(cache_wanted_return(s->c, 17)); /* nobody waits any more */
+    assert_true(cache_wanted_return(s->c, 17, 1)); /* nobody waits any more */
     assert_int_equal(cache_wanted_take(s->c, taken, 1), 0);
     assert_int_equal(a.calls, 1);
 }

@@ -260,9 +260,9 @@ def test_opens_go_before_what_nobody_waits_for(world, wire):
     for number in range(8):
         world.witness.append("INBOX", mail(f"large{number}", BIG * 30_000), ["\\Seen"])
     lazy.set(bodies="all")
+    wire.rate = 500_000
     lazy.start()
     eventually(lambda: lazy.status()["totals"]["wanted"] == 8)
-    wire.rate = 500_000
     small = sorted((lazy.box() / "cur").iterdir())[0]
     begin = time.monotonic()
     assert small.read_bytes() == lf(mail("small"))
