@@ -92,12 +92,15 @@ static int sort_in(struct evict *e, const char *name, const struct stat *st)
 
 /* ---- may it go? ---- */
 
-/* All rows that name it are in view, and agree with what the server has. */
+/* All rows that name it are in view, and agree with what the server has; and none of them may lose its
+ * address and keep its text: a backup does when its file is made anew, and what has another name when it
+ * loses the one that made it mail. */
 static int is_safe(cache_rd *rd, const uint8_t hash[BODY_HASH])
 {
     static const char sql[] =
-        "SELECT count(*), total(state <> 1 OR dirty OR NOT EXISTS"
-        " (SELECT 1 FROM base WHERE base.message = message.id)) FROM message WHERE hash = ?";
+        "SELECT count(*), total(state <> 1 OR dirty OR scratch"
+        " OR EXISTS (SELECT 1 FROM link WHERE link.message = message.id)"
+        " OR NOT EXISTS (SELECT 1 FROM base WHERE base.message = message.id)) FROM message WHERE hash = ?";
     CLEANUP(statement_end) struct statement *s = statement_begin(rd, sql);
     put_blob(s, hash, BODY_HASH);
     int r = statement_row(s);

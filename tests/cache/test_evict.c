@@ -110,6 +110,29 @@ static void what_the_server_lacks_never_goes(void **state)
     assert_false(is_here(s, &plain));
 }
 
+static int give_another_name(cache_tx *tx, void *arg)
+{
+    const struct message *m = arg;
+    return message_link(tx, m->id, m->mailbox, SUB_TMP, "another");
+}
+
+/* The name that made it mail, and with that its place on the server, may go before the text is asked for. */
+static void what_may_lose_its_address_never_goes(void **state)
+{
+    struct scratch *s = *state;
+    struct mailbox box = make_box(s, 0, "Box");
+    struct message linked = make(s, box.id, 'l', 900, 1), backup = make(s, box.id, 'b', 900, 2);
+    struct message plain = make(s, box.id, 'p', 1, 3);
+    server_does(s, give_another_name, &linked);
+    strcpy(backup.name, "plain~");
+    server_does(s, put_message, &backup);
+    assert_true(row(s, backup.id).scratch);
+    assert_int_equal(evict(s, OCTETS), 2 * OCTETS);
+    assert_true(is_here(s, &linked));
+    assert_true(is_here(s, &backup));
+    assert_false(is_here(s, &plain));
+}
+
 static void nothing_goes_while_a_file_is_being_settled(void **state)
 {
     struct scratch *s = *state;
@@ -127,9 +150,8 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, scratch_setup, scratch_teardown)
     const struct CMUnitTest tests[] = {
-        T(the_oldest_go_until_there_is_room),
-        T(what_was_opened_lately_stays),
-        T(what_the_server_lacks_never_goes),
+        T(the_oldest_go_until_there_is_room),          T(what_was_opened_lately_stays),
+        T(what_the_server_lacks_never_goes),           T(what_may_lose_its_address_never_goes),
         T(nothing_goes_while_a_file_is_being_settled),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
