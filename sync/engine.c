@@ -120,9 +120,8 @@ static void on_commit(void *arg, const struct cache_event *events, size_t n)
         engine_hint(arg, hints);
 }
 
-static void on_want(void *arg)
+void engine_was_asked(struct engine *e)
 {
-    struct engine *e = arg;
     pthread_mutex_lock(&e->lock);
     e->fetch_news++;
     pthread_cond_broadcast(&e->fetch);
@@ -132,6 +131,11 @@ static void on_want(void *arg)
         pthread_cond_signal(&e->wake);
     }
     pthread_mutex_unlock(&e->lock);
+}
+
+static void on_want(void *arg)
+{
+    engine_was_asked(arg);
 }
 
 static void nobody_waits(void *arg, int err)

@@ -174,8 +174,9 @@ static bool is_moving(cache_rd *rd, int64_t id)
     return pending_of_message(rd, id, &p) == 0 && p.kind == PENDING_MOVE;
 }
 
-/* A body that a reader waits for. Rows that never had an address cannot be fetched: what was on disk was all
- * there was. */
+/* A body that a reader waits for. Who waits for one that is on the move asks again at once, and so not in
+ * this loop: it may be the engine's, which has to end the move. Rows that never had an address cannot be
+ * fetched: what was on disk was all there was. */
 static bool choose_wish(struct fetch *f)
 {
     int64_t id;
@@ -186,7 +187,8 @@ static bool choose_wish(struct fetch *f)
         if (is_moving(f->rd, id)) {
             nanosleep(&(struct timespec){.tv_nsec = MOVING_WAIT_NS}, NULL);
             cache_wanted_done(f->e->cache, id, -EAGAIN);
-            continue;
+            engine_was_asked(f->e); /* for the wishes behind this one */
+            return false;
         }
         if (message_get(f->rd, id, &m) < 0 || base_of_message(f->rd, id, &base) < 0 ||
             mailbox_get(f->rd, base.mailbox, &f->box) < 0) {

@@ -87,6 +87,8 @@ struct engine {
 void engine_hint(struct engine *e, unsigned hints);
 bool engine_stopping(struct engine *e);
 enum worker_speed engine_speed(struct engine *e);
+/* There may be wishes for bodies that nobody has taken. Any thread. */
+void engine_was_asked(struct engine *e);
 /* The engine itself wants this body, to compare it: it comes some time, and a hint with it. */
 void engine_want(struct engine *e, int64_t message);
 void engine_doing(struct engine *e, const struct mailbox *box, const char *what);

@@ -12,6 +12,7 @@ import pytest
 
 import lies
 from fakeserver import FakeServer
+from fakesession import Session
 from support import equal, eventually, lf, mail
 
 DAY = 86400
@@ -162,6 +163,48 @@ def test_taken_out_of_the_mail(world, lazy):
     subprocess.run(["mv", path, lazy.box() / "tmp" / "taken"], check=True)
     equal(lambda: world.witness.tokens("INBOX"), [])
     assert (lazy.box() / "tmp" / "taken").read_bytes() == lf(mail("taken"))
+
+
+class MoveAndSilence(Session):
+    """A move is done, its answer is lost, and nobody may look into its target any more."""
+
+    def do_uid_move(self, rest, literals):
+        super().do_uid_move(rest, literals)
+        self.server.memory["silent"] = True
+        raise ConnectionError
+
+    def do_select(self, rest, literals):
+        if self.server.memory.get("silent") and self.name(rest, literals) == b"Archive":
+            return b"NO not now"
+        return super().do_select(rest, literals)
+
+    do_examine = do_select
+
+
+@pytest.mark.parametrize("connections", [1, 4])
+def test_opened_while_a_move_cannot_be_settled(world, connections):
+    """Who opens it waits, and nobody else does."""
+    server = FakeServer({b"INBOX": [mail("moved"), mail("stays")], b"Archive": []}, lies.KINDS["condstore"])
+    server.session_class = MoveAndSilence
+    try:
+        m = world.new_mailmount(port=server.port, tls="none", ca_file=None, bodies="on-demand", connections=connections, poll=600)
+        m.mount()
+        moved, stays = sorted((m.box() / "new").iterdir(), key=lambda path: path.stat().st_ino)
+        target = m.box("Archive") / "cur" / f"{moved.name}:2,S"
+        os.rename(moved, target)
+        eventually(lambda: server.memory.get("silent") and m.status()["online"])
+        reader = subprocess.Popen(["cat", target], stdout=subprocess.PIPE)
+        time.sleep(1)
+        assert reader.poll() is None
+        os.rename(stays, m.box() / "cur" / f"{stays.name}:2,F")
+        equal(lambda: server.flags(b"INBOX", "stays"), {"\\Flagged"})
+        server.memory["silent"] = False
+        server.tell()
+        m.sync()
+        reader.communicate(timeout=30)
+        assert m.tokens("Archive") == server.tokens(b"Archive") == ["moved"]
+    finally:
+        server.close()
 
 
 def test_gone_on_the_server(world, wire, lazy):
