@@ -174,10 +174,13 @@ int mail_bury_base(cache_tx *tx, const struct message *m, const struct message *
 }
 
 /* The backup is what the server has, or is about to have; or it is a version that the server never saw, of
- * what it has, and that waits for it. Any other one is an old file that nobody asks for. */
+ * what it has, and that waits for it. Any other one is an old file that nobody asks for. One whose text only
+ * the server has stays a message of its own. */
 static int take_over(cache_tx *tx, const struct message *old, const struct message *m, bool *ret_any)
 {
     bool known, any;
+    if (!body_is_here(cache_tx_cache(tx), old))
+        return 0;
     int r = is_known(cache_tx_rd(tx), old->id, &known);
     if (r == 0 && known)
         r = mail_bury_base(tx, old, m);

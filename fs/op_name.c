@@ -202,11 +202,13 @@ static void rename_into_mail(fuse_req_t req, fuse_ino_t parent, const char *name
         reply_err(req, move_into_mail(fs_of(req), from, name, &to, noreplace));
 }
 
+/* A backup leaves the mail, too: what is made under the old name has its place on the server. */
 static bool leaves_bare(struct fs *fs, const struct mail_place *from, const struct mail_place *to)
 {
     struct message m;
+    size_t stem;
     cache_rd *rd = cache_reader(fs->cache);
-    return to->sub == SUB_TMP && from->sub != SUB_TMP && rd &&
+    return (to->sub == SUB_TMP || mail_is_backup(to->name, &stem)) && from->sub != SUB_TMP && rd &&
            message_find(rd, from->mailbox, from->sub, from->name, &m) == 0 && lacks_body(fs, m.id);
 }
 

@@ -165,6 +165,25 @@ def test_taken_out_of_the_mail(world, lazy):
     assert (lazy.box() / "tmp" / "taken").read_bytes() == lf(mail("taken"))
 
 
+@pytest.mark.parametrize("how", ["mv", "simple", "numbered"])
+def test_made_a_backup(world, lazy, how):
+    """The new file takes the place on the server: the old text has to be here before."""
+    world.witness.append("INBOX", mail("draft", "old\r\n"), ["\\Draft", "\\Seen"])
+    lazy.mount()
+    path = next((lazy.box() / "cur").iterdir())
+    backup = path.with_name(path.name + (".~1~" if how == "numbered" else "~"))
+    new = world.folder / "new"
+    new.write_bytes(lf(mail("draft", "new\r\n")))
+    if how == "mv":
+        os.rename(path, backup)
+        path.write_bytes(new.read_bytes())
+    else:
+        subprocess.run(["cp", f"--backup={how}", new, path], check=True)
+    equal(lambda: world.witness.messages("INBOX")["draft"].octets, mail("draft", "new\r\n"))
+    lazy.sync()
+    assert backup.read_bytes() == lf(mail("draft", "old\r\n")) and world.witness.tokens("INBOX") == ["draft"]
+
+
 class MoveAndSilence(Session):
     """A move is done, its answer is lost, and nobody may look into its target any more."""
 
