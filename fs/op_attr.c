@@ -4,6 +4,7 @@
 #include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
+#include "clock.h"
 #include "files.h"
 #include "own.h"
 #include "park.h"
@@ -123,32 +124,38 @@ struct setting {
     fuse_ino_t ino;
     struct stat attr;
     int to_set;
+    int64_t since_ms;
 };
 
-static void park_setattr(fuse_req_t req, fuse_ino_t ino, const struct stat *attr, int to_set);
+static void park_setattr(fuse_req_t req, fuse_ino_t ino, const struct stat *attr, int to_set,
+                         int64_t since_ms);
 
 static void setattr_after_fetch(fuse_req_t req, void *arg, int err)
 {
     struct setting *s = arg;
     int r = err < 0 ? err : set_attr(fs_of(req), s->ino, &s->attr, s->to_set);
+    bool away = err == -EAGAIN || (err == 0 && r == -ENOENT); /* on the move, or evicted again */
     if (r == 0)
         reply_attr(req, s->ino);
+    else if (away && park_again(s->since_ms))
+        park_setattr(req, s->ino, &s->attr, s->to_set, s->since_ms);
     else if (err == -EAGAIN)
-        park_setattr(req, s->ino, &s->attr, s->to_set);
+        reply_err(req, -ETIMEDOUT);
     else
         reply_err(req, r == -ENODEV ? -ESTALE : r == -ENOENT ? -EIO : r);
     free(s);
 }
 
 /* truncate(2) of a message whose body is not here. */
-static void park_setattr(fuse_req_t req, fuse_ino_t ino, const struct stat *attr, int to_set)
+static void park_setattr(fuse_req_t req, fuse_ino_t ino, const struct stat *attr, int to_set,
+                         int64_t since_ms)
 {
     struct setting *s = malloc(sizeof(*s));
     if (!s) {
         reply_err(req, -ENOMEM);
         return;
     }
-    *s = (struct setting){.ino = ino, .attr = *attr, .to_set = to_set};
+    *s = (struct setting){.ino = ino, .attr = *attr, .to_set = to_set, .since_ms = since_ms};
     park_wait(fs_of(req)->park, req, (int64_t)ino, setattr_after_fetch, s);
 }
 
@@ -164,7 +171,7 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, s
     int r = set_attr(fs, ino, attr, to_set);
     bool body = (to_set & FUSE_SET_ATTR_SIZE) && (r == -ENOENT || r == -ESTALE);
     if (body)
-        park_setattr(req, ino, attr, to_set);
+        park_setattr(req, ino, attr, to_set, clock_boot_ms());
     else if (r < 0)
         reply_err(req, r == -ENODEV ? -ESTALE : r);
     else

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "apply.h"
+#include "clock.h"
 #include "files.h"
 #include "mail_place.h"
 #include "park.h"
@@ -115,32 +116,36 @@ static int open_errno(int err)
 
 struct opening {
     fuse_ino_t ino;
+    int64_t since_ms;
     struct fuse_file_info fi;
 };
 
-static void park_open(fuse_req_t req, fuse_ino_t ino, const struct fuse_file_info *fi);
+static void park_open(fuse_req_t req, fuse_ino_t ino, const struct fuse_file_info *fi, int64_t since_ms);
 
 static void open_after_fetch(fuse_req_t req, void *arg, int err)
 {
     struct opening *o = arg;
     int r = err < 0 ? err : open_message(fs_of(req), o->ino, &o->fi);
+    bool away = err == -EAGAIN || (err == 0 && r == -ENOENT); /* on the move, or evicted again */
     if (r == 0)
         reply_open(req, &o->fi);
+    else if (away && park_again(o->since_ms))
+        park_open(req, o->ino, &o->fi, o->since_ms);
     else if (err == -EAGAIN)
-        park_open(req, o->ino, &o->fi);
+        reply_err(req, -ETIMEDOUT);
     else
         reply_err(req, err < 0 ? err : open_errno(r));
     free(o);
 }
 
-static void park_open(fuse_req_t req, fuse_ino_t ino, const struct fuse_file_info *fi)
+static void park_open(fuse_req_t req, fuse_ino_t ino, const struct fuse_file_info *fi, int64_t since_ms)
 {
     struct opening *o = malloc(sizeof(*o));
     if (!o) {
         reply_err(req, -ENOMEM);
         return;
     }
-    *o = (struct opening){.ino = ino, .fi = *fi};
+    *o = (struct opening){.ino = ino, .fi = *fi, .since_ms = since_ms};
     park_wait(fs_of(req)->park, req, (int64_t)ino, open_after_fetch, o);
 }
 
@@ -159,7 +164,7 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     if (r == 0)
         reply_open(req, fi);
     else if (r == -ENOENT || r == -ESTALE)
-        park_open(req, ino, fi);
+        park_open(req, ino, fi, clock_boot_ms());
     else
         reply_err(req, open_errno(r));
 }

@@ -16,7 +16,10 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+#include "clock.h"
 #include "log.h"
+
+#define WAIT_MS 60000
 
 struct parked {
     struct parked *next;
@@ -155,6 +158,11 @@ void park_wait(struct park *p, fuse_req_t req, int64_t message,
     if (r < 0)
         body_done(it, r);
     end_busy(it);
+}
+
+bool park_again(int64_t since_ms)
+{
+    return clock_boot_ms() - since_ms < WAIT_MS;
 }
 
 /* ---- the thread ---- */

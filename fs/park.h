@@ -17,5 +17,9 @@ void park_free(struct park *p);
 void park_wait(struct park *p, fuse_req_t req, int64_t message,
                void (*retry)(fuse_req_t req, void *arg, int err), void *arg);
 
+/* May what has been parked since then, clock_boot_ms, be parked once more? A body may be evicted again before
+ * it is opened, and a move may be under way for long: but nothing waits for ever. */
+bool park_again(int64_t since_ms);
+
 /* The mount ends: answers all that wait with EIO, and those that come. Async-signal-safe. */
 void park_exit(struct park *p);

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -167,13 +168,17 @@ def test_taken_out_of_the_mail(world, lazy):
 
 @pytest.mark.parametrize("how", ["mv", "simple", "numbered"])
 def test_made_a_backup(world, lazy, how):
-    """The new file takes the place on the server: the old text has to be here before."""
+    """The new file takes the place on the server: the old text has to be here before. Editors have opened it."""
     world.witness.append("INBOX", mail("draft", "old\r\n"), ["\\Draft", "\\Seen"])
     lazy.mount()
     path = next((lazy.box() / "cur").iterdir())
     backup = path.with_name(path.name + (".~1~" if how == "numbered" else "~"))
     new = world.folder / "new"
     new.write_bytes(lf(mail("draft", "new\r\n")))
+    with pytest.raises(OSError) as error:
+        os.rename(path, backup)
+    assert error.value.errno == errno.EXDEV
+    path.read_bytes()
     if how == "mv":
         os.rename(path, backup)
         path.write_bytes(new.read_bytes())
@@ -396,6 +401,19 @@ def test_cache_limit(world, wire):
     wire.plug()
     m.sync(timeout=60)
     assert len(world.witness.tokens("INBOX")) == 60 and len(m.read()) == 60
+
+
+def test_opened_where_hardly_anything_has_room(world, wire):
+    """What was fetched for an open may be evicted for another one before it is answered: it is fetched again."""
+    for number in range(12):
+        world.witness.append("INBOX", mail(f"n{number}", BIG * 9000), ["\\Seen"])
+    m = world.through(wire, bodies="on-demand", cache_limit="1M", poll=600)
+    m.mount()
+    paths = sorted((m.box() / "cur").iterdir())
+    readers = [subprocess.Popen(["cat", *(paths[(5 * n + first) % 12] for n in range(40))], stdout=subprocess.PIPE) for first in range(4)]
+    with ThreadPoolExecutor() as pool:
+        lengths = list(pool.map(lambda reader: len(reader.communicate(timeout=120)[0]), readers))
+    assert [reader.returncode for reader in readers] == [0] * 4 and min(lengths) > 40 * 9000 * 71
 
 
 def test_limit_on_a_first_sync(world, wire):
