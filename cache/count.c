@@ -37,7 +37,8 @@ int mailbox_count(cache_rd *rd, int64_t id, struct mailbox_counts *ret)
 {
     static const struct query shown = {SHOWN, SHOWN " AND mailbox = ?"};
     static const struct query wanted = {WANTED, WANTED " AND mailbox = ?"};
-    static const struct query bare = {BARE, BARE " AND mailbox = ?"};
+    /* Said twice, for the index that begins with the mailbox. */
+    static const struct query bare = {BARE, BARE " AND state IN (1, 2) AND mailbox = ?"};
     static const struct query dirty = {DIRTY, DIRTY " AND mailbox = ?"};
     static const struct query failed = {FAILED,
                                         FAILED " WHERE coalesce(message.mailbox, failure.mailbox) = ?"};
