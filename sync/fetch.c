@@ -451,6 +451,8 @@ static void answer_wishes(struct fetch *f, enum worker_result r)
             cache_wanted_done(c, row->id, has_moved(f, row) ? -EAGAIN : -ESTALE);
         else if (silent || !ended || !cache_wanted_return(c, row->id, f->e->account->connections))
             cache_wanted_done(c, row->id, silent ? -ETIMEDOUT : -ENETDOWN);
+        else
+            engine_was_asked(f->e);
     }
     /* It would keep all of them waiting, one after the other. */
     if (ended && silent)

@@ -44,6 +44,20 @@ static inline struct message make_message(struct scratch *s, int64_t mailbox, en
     return m;
 }
 
+/* The file of a made-up hash, so that its content is here. */
+static inline void make_body(struct scratch *s, const struct message *m)
+{
+    char name[128];
+    int at = snprintf(name, sizeof name, "bodies/%02x", m->hash[0]);
+    mkdirat(cache_dirfd(s->c), name, 0700);
+    name[at++] = '/';
+    for (size_t i = 1; i < sizeof m->hash; i++)
+        at += snprintf(name + at, sizeof name - (size_t)at, "%02x", m->hash[i]);
+    int fd = openat(cache_dirfd(s->c), name, O_CREAT | O_WRONLY, 0600);
+    assert_true(fd >= 0);
+    close(fd);
+}
+
 static inline struct message row(struct scratch *s, int64_t id)
 {
     struct message m;

@@ -3,8 +3,6 @@
 #include "hold.h"
 #include "restore.h"
 #include "rows.h"
-#include "body_store.h"
-#include "private.h"
 
 struct scene {
     struct scratch *s;
@@ -31,16 +29,6 @@ static int hold_it(cache_tx *tx, void *arg)
 static int restore_it(cache_tx *tx, void *arg)
 {
     return restore_row(tx, *(int64_t *)arg);
-}
-
-static void make_body(struct scratch *s, const struct message *m)
-{
-    char name[BODY_NAME_MAX], dir[3] = "";
-    body_name(m->hash, BODY_FILE_LF, name);
-    memcpy(dir, name, 2);
-    mkdirat(s->c->bodies->dirfd, dir, 0700);
-    CLEANUP(io_close) int fd = openat(s->c->bodies->dirfd, name, O_CREAT | O_WRONLY, 0600);
-    assert_true(fd >= 0);
 }
 
 /* A message with content, known to the server under this UID (0: not known). */

@@ -120,6 +120,7 @@ static inline struct message make_known(struct scratch *s, struct mail_place at,
                       .base = {.uid = ++uid}};
     snprintf(k.m.name, sizeof k.m.name, "%s", at.name);
     server_does(s, put_known, &k);
+    make_body(s, &k.m);
     return k.m;
 }
 
