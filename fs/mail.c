@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "base_state.h"
+#include "body.h"
 #include "mail_place.h"
 #include "mailbox.h"
 
@@ -74,6 +75,11 @@ static int fall_back_to_extra(cache_tx *tx, struct message *m)
         return r;
     mail_put_at(m, &at);
     return message_put(tx, m);
+}
+
+int mail_check_whole(cache_tx *tx, const struct message *m)
+{
+    return m->state != MESSAGE_PRESENT || body_is_here(cache_tx_cache(tx), m) ? 0 : -EXDEV;
 }
 
 bool mail_is_backup(const char *name, size_t *ret_stem)

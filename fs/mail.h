@@ -104,6 +104,14 @@ int mail_supersede(cache_tx *tx, struct message *old, struct message *heir, stru
 /* Leaves the server's copy of m, if there is one, to a new row that is GONE, waits for heir (NULL: for
  * nobody), and has its name. */
 int mail_bury_base(cache_tx *tx, const struct message *m, const struct message *heir);
+/*
+ * Is its text here, or on the way into a file? A copy of a message, one that leaves the mail, and a backup
+ * whose place on the server the next file takes, must be whole by themselves. They cannot wait until the body
+ * is here, for the kernel has locked their directories, and all that comes from the server would have to wait
+ * as well. So these are "another file system" (-EXDEV) until then: programs that make links or rename copy
+ * then, and opening what they copy is what brings the body.
+ */
+int mail_check_whole(cache_tx *tx, const struct message *m);
 /* NAME~, or NAME.~12~: *ret_stem is the length of NAME. */
 bool mail_is_backup(const char *name, size_t *ret_stem);
 /* An editor renamed this name to that of a backup and makes it anew: the new row takes the server's copy's

@@ -72,7 +72,9 @@ int mail_link(cache_tx *tx, int64_t id, const struct mail_place *to, struct mess
     if (m.state == MESSAGE_WRITING)
         return -EMLINK;
     struct message copy = copy_of(&m, &spelling);
-    r = message_put(tx, &copy);
+    r = mail_check_whole(tx, &m);
+    if (r == 0)
+        r = message_put(tx, &copy);
     if (r == 0)
         *ret = copy;
     return r;

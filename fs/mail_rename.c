@@ -66,8 +66,11 @@ static int reflag(cache_tx *tx, struct rename *r)
 
 static int move_row(cache_tx *tx, struct rename *r, bool noreplace)
 {
+    size_t stem;
     /* The flags of the name come first: who is superseded has the last word on them. */
     int err = reflag(tx, r);
+    if (err == 0 && r->from->sub != SUB_TMP && (r->to->sub == SUB_TMP || mail_is_backup(r->to->name, &stem)))
+        err = mail_check_whole(tx, &r->row);
     if (err == 0)
         err = clear_target(tx, r, noreplace);
     if (err == 0 && r->to->sub == SUB_TMP && r->from->sub != SUB_TMP)

@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 #include "apply.h"
-#include "body.h"
 #include "keywords.h"
 #include "show.h"
 #include "work.h"
@@ -20,21 +19,6 @@ static fuse_ino_t local_parent_or_err(fuse_req_t req, fuse_ino_t parent, int err
     if (!ino)
         reply_err(req, err);
     return ino;
-}
-
-/* ---- what needs a body that is not here ---- */
-
-/*
- * A copy of a message, and one that leaves the mail, must be whole by itself. These cannot be parked until
- * the body is here, for the kernel has locked their directories, and all that comes from the server would
- * have to wait as well. So this is "another file system" until then: programs that make links or rename copy
- * then, and opening what they copy is what brings the body.
- */
-static bool lacks_body(struct fs *fs, int64_t id)
-{
-    struct message m;
-    cache_rd *rd = cache_reader(fs->cache);
-    return rd && message_get(rd, id, &m) == 0 && m.state == MESSAGE_PRESENT && !body_is_here(fs->cache, &m);
 }
 
 /* ---- mknod, symlink ---- */
@@ -202,22 +186,10 @@ static void rename_into_mail(fuse_req_t req, fuse_ino_t parent, const char *name
         reply_err(req, move_into_mail(fs_of(req), from, name, &to, noreplace));
 }
 
-/* A backup leaves the mail, too: what is made under the old name has its place on the server. */
-static bool leaves_bare(struct fs *fs, const struct mail_place *from, const struct mail_place *to)
-{
-    struct message m;
-    size_t stem;
-    cache_rd *rd = cache_reader(fs->cache);
-    return (to->sub == SUB_TMP || mail_is_backup(to->name, &stem)) && from->sub != SUB_TMP && rd &&
-           message_find(rd, from->mailbox, from->sub, from->name, &m) == 0 && lacks_body(fs, m.id);
-}
-
 static int rename_mail(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t newparent,
                        const char *newname, bool noreplace)
 {
     struct mail_place from = name_place(parent, name), to = name_place(newparent, newname);
-    if (leaves_bare(fs_of(req), &from, &to))
-        return -EXDEV;
     return apply_rename(fs_of(req), &from, &to, noreplace);
 }
 
@@ -272,10 +244,6 @@ static void link_mail(fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent, cons
     struct fs *fs = fs_of(req);
     struct mail_place to = name_place(newparent, newname);
     struct message made;
-    if (!ino_is_local(ino) && lacks_body(fs, (int64_t)ino)) {
-        reply_err(req, -EXDEV);
-        return;
-    }
     int r = ino_is_local(ino) ? link_local(fs, ino, &to, &made) : apply_link(fs, (int64_t)ino, &to, &made);
     if (r < 0)
         reply_err(req, r);

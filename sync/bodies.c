@@ -104,9 +104,7 @@ static int show_all_unneeded(struct engine *e)
 
 bool bodies_is_lost(struct engine *e, const struct message *m)
 {
-    if (m->state != MESSAGE_PRESENT || (m->has_hash && e->account->cache_limit == 0))
-        return false;
-    return !body_is_here(e->cache, m) && !work_is_noted(e->cache, m->id);
+    return m->state == MESSAGE_PRESENT && !body_is_here(e->cache, m) && !work_is_noted(e->cache, m->id);
 }
 
 static int give_up(cache_tx *tx, void *arg)

@@ -151,6 +151,7 @@ static struct brain_box_state state_of(struct merge *m, const char *name, bool i
 }
 
 struct unsynced {
+    struct cache *cache;
     cache_rd *rd;
     bool any;
 };
@@ -161,8 +162,8 @@ static int note_unsynced(void *arg, const struct message *m)
     struct unsynced *u = arg;
     struct base_state base;
     bool known = base_of_message(u->rd, m->id, &base) == 0 && base.mailbox == m->mailbox;
-    bool kept =
-        known && m->state == MESSAGE_PRESENT && m->has_hash && brain_wish_to_keep(base.flags, m->flags);
+    bool kept = known && m->state == MESSAGE_PRESENT && body_is_here(u->cache, m) &&
+                brain_wish_to_keep(base.flags, m->flags);
     u->any = m->state != MESSAGE_GONE && (!known || kept) && !brake_holds(u->rd, m->id);
     return u->any;
 }
@@ -203,7 +204,7 @@ static int take_row(void *arg, const struct mailbox *row)
                                         .uidvalidity = row->uidvalidity,
                                         .uidnext = row->uidnext,
                                         .removed = row->removed};
-    struct unsynced unsynced = {.rd = rd};
+    struct unsynced unsynced = {.cache = m->e->cache, .rd = rd};
     int r = message_each_dirty(rd, row->id, note_unsynced, &unsynced);
     box->unsynced[HERE] = unsynced.any;
     const struct box_row *made = &m->row[m->n - 1];

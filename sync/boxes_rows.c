@@ -207,10 +207,11 @@ static int collect_addressed(void *arg, const struct base_state *b)
 
 /* Is this to be sent again? It is being rewritten here (case 13), or was flagged or undeleted (11), or moved.
  */
-static bool outlives_mailbox(const struct message *m, const struct base_state *b)
+static bool outlives_mailbox(cache_tx *tx, const struct message *m, const struct base_state *b)
 {
     bool moved = m->state != MESSAGE_GONE && m->mailbox != b->mailbox;
-    bool wanted = m->state == MESSAGE_PRESENT && m->has_hash && brain_wish_to_keep(b->flags, m->flags);
+    bool wanted = m->state == MESSAGE_PRESENT && body_is_here(cache_tx_cache(tx), m) &&
+                  brain_wish_to_keep(b->flags, m->flags);
     return m->state == MESSAGE_WRITING || moved || wanted;
 }
 
@@ -219,7 +220,7 @@ static int remove_addressed(cache_tx *tx, const struct base_state *b)
 {
     struct message m;
     int r = message_get(cache_tx_rd(tx), b->message, &m);
-    if (r == 0 && !outlives_mailbox(&m, b)) /* one that was filed elsewhere is sent there (case 42) */
+    if (r == 0 && !outlives_mailbox(tx, &m, b)) /* one that was filed elsewhere is sent there (case 42) */
         r = cache_worker_apply(tx, &(struct brain_op){.verb = BRAIN_REMOVE}, &m, NULL, b->mailbox);
     if (r < 0 && r != -ENOENT)
         return r;

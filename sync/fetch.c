@@ -190,9 +190,10 @@ static bool choose_wish(struct fetch *f)
             engine_was_asked(f->e); /* for the wishes behind this one */
             return false;
         }
-        if (message_get(f->rd, id, &m) < 0 || base_of_message(f->rd, id, &base) < 0 ||
+        bool known = message_get(f->rd, id, &m) == 0;
+        if (!known || base_of_message(f->rd, id, &base) < 0 ||
             mailbox_get(f->rd, base.mailbox, &f->box) < 0) {
-            cache_wanted_done(f->e->cache, id, -EIO);
+            cache_wanted_done(f->e->cache, id, known && m.has_hash ? -EIO : -ESTALE);
             continue;
         }
         if (!claim(f->e, id))

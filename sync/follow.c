@@ -194,8 +194,9 @@ static int is_twin(void *arg, const struct message *m)
 {
     struct look *l = arg;
     struct base_state base;
-    bool content = m->has_hash ? memcmp(m->hash, l->like->hash, sizeof m->hash) == 0
-                               : m->wire_size == l->like->wire_size;
+    bool content = !l->like->has_hash ? alike(m, l->like)
+                   : m->has_hash      ? memcmp(m->hash, l->like->hash, sizeof m->hash) == 0
+                                      : m->wire_size == l->like->wire_size;
     bool fits = m->id > l->like->id && m->mailbox == l->like->mailbox && m->state <= MESSAGE_PRESENT &&
                 !m->dirty && !m->changed_ms && content && base_of_message(l->rd, m->id, &base) == 0;
     return take_if(l, m, fits);
@@ -210,7 +211,7 @@ static int merge_twin(cache_tx *tx, void *arg)
         return 0;
     if (r == 0)
         r = message_each_by_message_id(l.rd, m.message_id, is_twin, &l);
-    if (r < 0 || l.n == 0 || l.found.state != MESSAGE_PRESENT || !l.found.has_hash)
+    if (r < 0 || l.n == 0 || l.found.state != MESSAGE_PRESENT || (m.has_hash && !l.found.has_hash))
         return r < 0 ? r : 0;
     log_info("case 22: row %lld is what came as row %lld", (long long)m.id, (long long)l.found.id);
     return take_over(tx, &m, &l.found, 0, false);
@@ -223,7 +224,7 @@ bool follow_twin(struct engine *e, const struct message *m)
 
     if (!m->message_id || message_each_by_message_id(l.rd, m->message_id, is_twin, &l) < 0 || l.n == 0)
         return false;
-    if (message_is_bare(&l.found))
+    if (message_is_bare(&l.found) && m->has_hash)
         engine_want(e, l.found.id);
     else if (l.found.state == MESSAGE_PRESENT &&
              cache_write(e->cache, CACHE_FROM_SERVER, CACHE_SOON, merge_twin, &id) < 0)

@@ -194,8 +194,8 @@ static bool take(struct push *p, int64_t id, struct item *it)
     if (!it->box->on_server || !it->box->uidvalidity)
         return false;
     if (!it->has_base)
-        return !orphan_has(p->rd, it->m.id) && is_sendable(p, &it->m) &&
-               is_quiet(p, &it->m, ENGINE_QUIET_MS) && !follow_twin(p->e, &it->m) &&
+        return !orphan_has(p->rd, it->m.id) && is_quiet(p, &it->m, ENGINE_QUIET_MS) &&
+               !follow_twin(p->e, &it->m) && is_sendable(p, &it->m) &&
                (!follow_conflict(p->e, &it->m) || message_get(p->rd, id, &it->m) == 0);
     return it->base.mailbox == it->m.mailbox || is_quiet(p, &it->m, ENGINE_MOVE_QUIET_MS);
 }

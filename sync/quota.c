@@ -130,7 +130,8 @@ bool quota_waits(struct engine *e, const struct mailbox *box, int64_t size, stru
         if (waits)
             e->full[i].mailbox = box->id;
     }
-    *ret = (struct worker_error){.err = -EDQUOT, .text = "waits: the mailbox is over quota"};
+    if (waits)
+        *ret = (struct worker_error){.err = -EDQUOT, .text = "waits: the mailbox is over quota"};
     return waits;
 }
 

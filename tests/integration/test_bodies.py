@@ -376,6 +376,31 @@ def test_fewer_bodies_than_before(world, wire):
     assert m.status()["totals"]["on_demand"] > 10
 
 
+@pytest.mark.parametrize("bodies", ["all", "on-demand"])
+def test_marked_while_a_move_cannot_be_settled(bodies, world):
+    """What was marked meanwhile stays marked, also where nobody has the text."""
+    server = FakeServer({b"INBOX": [mail("moved"), mail("stays")], b"Archive": []}, lies.KINDS["condstore"])
+    server.session_class = MoveAndSilence
+    try:
+        m = world.new_mailmount(port=server.port, tls="none", ca_file=None, bodies=bodies, poll=600)
+        m.mount()
+        moved, _ = sorted((m.box() / "new").iterdir(), key=lambda path: path.stat().st_ino)
+        target = m.box("Archive") / "cur" / f"{moved.name}:2,S"
+        os.rename(moved, target)
+        eventually(lambda: server.memory.get("silent") and m.status()["online"])
+        time.sleep(1)
+        os.rename(target, m.box("Archive") / "cur" / f"{moved.name}:2,FS")
+        time.sleep(1)
+        server.memory["silent"] = False
+        server.tell()
+        m.sync()
+        equal(lambda: m.sync() or server.tokens(b"Archive"), ["moved"])
+        equal(lambda: m.sync() or server.flags(b"Archive", "moved"), {"\\Flagged", "\\Seen"})
+        assert m.read("Archive") == {"moved": lf(mail("moved"))} and server.tokens(b"INBOX") == ["stays"]
+    finally:
+        server.close()
+
+
 def disk_use(m):
     return sum(path.stat().st_size for path in (m.data / "bodies").rglob("*") if path.is_file())
 
