@@ -163,6 +163,19 @@ static bool is_sendable(struct push *p, const struct message *m)
     return true;
 }
 
+/* Without an address, and at rest: is it to be sent? */
+static bool is_to_append(struct push *p, struct item *it)
+{
+    if (orphan_has(p->rd, it->m.id) || !is_quiet(p, &it->m, ENGINE_QUIET_MS))
+        return false;
+    if (follow_twin(p->e, &it->m)) {
+        p->progress = true; /* it may have an address now, and differ from what is there */
+        return false;
+    }
+    return is_sendable(p, &it->m) &&
+           (!follow_conflict(p->e, &it->m) || message_get(p->rd, it->m.id, &it->m) == 0);
+}
+
 /* Fills the item; false when there is nothing to be done about it now. */
 static bool take(struct push *p, int64_t id, struct item *it)
 {
@@ -194,9 +207,7 @@ static bool take(struct push *p, int64_t id, struct item *it)
     if (!it->box->on_server || !it->box->uidvalidity)
         return false;
     if (!it->has_base)
-        return !orphan_has(p->rd, it->m.id) && is_quiet(p, &it->m, ENGINE_QUIET_MS) &&
-               !follow_twin(p->e, &it->m) && is_sendable(p, &it->m) &&
-               (!follow_conflict(p->e, &it->m) || message_get(p->rd, id, &it->m) == 0);
+        return is_to_append(p, it);
     return it->base.mailbox == it->m.mailbox || is_quiet(p, &it->m, ENGINE_MOVE_QUIET_MS);
 }
 
