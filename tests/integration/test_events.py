@@ -261,7 +261,7 @@ def test_never_busy(world):
 def test_killed_while_it_shows(world):
     """The process that makes the events goes with the daemon, and nobody waits for ever."""
     m = world.mailmount
-    for _ in range(3):
+    for _ in range(2):
         m.start()
         hand = eventually(lambda: children(m.process.pid))
         for number in range(20):
