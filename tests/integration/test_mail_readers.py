@@ -158,7 +158,7 @@ def test_saves_what_was_edited(world, mutt):
     fill(world, 2)
     world.witness.create("Archive")
     world.mailmount.mount()
-    mutt.set(editor=mutt.script("sed -i 's/^body/edited body/' \"$1\"; touch -d '+2 sec' \"$1\""))
+    mutt.set(editor=mutt.script("sleep 1.1; sed -i 's/^body/edited body/' \"$1\"; touch -d '+2 sec' \"$1\""))
     mutt.keys(f"<search>~i n01@<enter><edit>{on('n01').replace('~i', '~b edited ~i')}<save-message>=Archive<enter>")
     world.mailmount.sync()
     assert (world.witness.tokens("INBOX"), world.witness.tokens("Archive")) == (["n00"], ["n01"])
@@ -198,6 +198,7 @@ def test_waits_for_mail(world, mutt):
     mutt.set(timeout=600 if mutt.program == "mutt" else 2, mail_check=1)
     with Terminal(world.mailmount, *mutt.command()) as terminal:
         terminal.shows("n01")
+        time.sleep(SECOND)
         world.witness.append("INBOX", mail("arrives", subject="just arrived"))
         terminal.shows("just arrived")
         time.sleep(SECOND)
