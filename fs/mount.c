@@ -257,6 +257,7 @@ void fs_unmount(struct fs *fs)
     events_free(fs->events);
     if (fs->se)
         fuse_session_destroy(fs->se);
+    virtual_finish(fs);
     listings_finish(fs);
     pthread_cond_destroy(&fs->greeted);
     pthread_mutex_destroy(&fs->greeting_lock);

@@ -36,7 +36,8 @@ struct fs {
     pthread_cond_t greeted;
     enum { FS_SILENT, FS_GREETED, FS_ENDED } greeting; /* protected by greeting_lock */
     pthread_mutex_t listings_lock;                     /* a leaf */
-    struct listing *listings; /* open mail directories, op_dir.c; protected by listings_lock */
+    struct virtual_text *texts; /* open virtual files, virtual.c; protected by listings_lock */
+    struct listing *listings;   /* open mail directories, op_dir.c; protected by listings_lock */
 };
 
 /* After the loop: frees the listings that were open then. */
@@ -138,4 +139,5 @@ fuse_ino_t virtual_lookup(struct fs *fs, fuse_ino_t parent, const char *name);
 const char *virtual_name(unsigned n, fuse_ino_t *ret_ino);
 void virtual_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void virtual_read(fuse_req_t req, size_t size, off_t off, struct fuse_file_info *fi);
+void virtual_finish(struct fs *fs); /* after the loop: frees the texts that were open then */
 void virtual_release(fuse_req_t req, struct fuse_file_info *fi);

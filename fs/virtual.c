@@ -128,6 +128,39 @@ int virtual_attr(struct fs *fs, fuse_ino_t ino, struct stat *ret)
     return 0;
 }
 
+/* Those that are open are known: when the mount ends, nobody says that they are not needed any more. */
+struct virtual_text {
+    struct virtual_text *next; /* protected by listings_lock */
+    char *text;
+};
+
+static void enter(struct fs *fs, struct virtual_text *t)
+{
+    pthread_mutex_lock(&fs->listings_lock);
+    t->next = fs->texts;
+    fs->texts = t;
+    pthread_mutex_unlock(&fs->listings_lock);
+}
+
+static void leave(struct fs *fs, struct virtual_text *t)
+{
+    pthread_mutex_lock(&fs->listings_lock);
+    struct virtual_text **at = &fs->texts;
+    while (*at && *at != t)
+        at = &(*at)->next;
+    if (*at)
+        *at = t->next;
+    pthread_mutex_unlock(&fs->listings_lock);
+    free(t->text);
+    free(t);
+}
+
+void virtual_finish(struct fs *fs)
+{
+    while (fs->texts)
+        leave(fs, fs->texts);
+}
+
 void virtual_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     if (ino == VIRTUAL_DIR || (fi->flags & O_ACCMODE) != O_RDONLY) {
@@ -139,16 +172,25 @@ void virtual_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         reply_err(req, -ENOENT);
         return;
     }
-    fi->fh = (uintptr_t)text;
+    struct virtual_text *t = malloc(sizeof(*t));
+    if (!t) {
+        free(text);
+        reply_err(req, -ENOMEM);
+        return;
+    }
+    *t = (struct virtual_text){.text = text};
+    enter(fs_of(req), t);
+    fi->fh = (uintptr_t)t;
     fi->direct_io = 1;
     fi->noflush = 1;
+    struct fs *fs = fs_of(req);
     if (fuse_reply_open(req, fi) < 0)
-        free(text);
+        leave(fs, t);
 }
 
 void virtual_read(fuse_req_t req, size_t size, off_t off, struct fuse_file_info *fi)
 {
-    const char *text = (const char *)(uintptr_t)fi->fh;
+    const char *text = ((struct virtual_text *)(uintptr_t)fi->fh)->text;
     size_t length = strlen(text), from = off < (off_t)length ? (size_t)off : length;
     size_t n = length - from < size ? length - from : size;
     /* A copy: as soon as the kernel has the answer, another thread may be told to release the file, before
@@ -165,6 +207,6 @@ void virtual_read(fuse_req_t req, size_t size, off_t off, struct fuse_file_info 
 
 void virtual_release(fuse_req_t req, struct fuse_file_info *fi)
 {
-    free((char *)(uintptr_t)fi->fh);
+    leave(fs_of(req), (struct virtual_text *)(uintptr_t)fi->fh);
     reply_err(req, 0);
 }
