@@ -312,7 +312,8 @@ bool body_is_here(struct cache *c, const struct message *m)
     if (m->state == MESSAGE_WRITING)
         return true;
     body_name(m->hash, body_file_served(m->form), name);
-    return m->has_hash && faccessat(c->bodies->dirfd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+    return m->has_hash &&
+           (faccessat(c->bodies->dirfd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT);
 }
 
 int64_t body_served_size(struct cache *c, const struct message *m)

@@ -26,7 +26,8 @@ void body_writer_abort(struct body_writer *w); /* NULL is allowed */
 /* All bodies finished so far are on disk when this returns 0: before the rows that name them commit. */
 int body_sync(struct cache *c);
 
-/* Is there something to open? Then a link to it, or a copy of it, is whole. */
+/* Is there something to open? Then a link to it, or a copy of it, is whole. False only when it is surely not
+ * there: a disk that fails for a moment has lost nothing. */
 bool body_is_here(struct cache *c, const struct message *m);
 /* The served form, read-only; of a WRITING row its work file. -ENOENT: missing (case 20: ask with
  * cache_want). -ESTALE: its length is not m->size (damaged). */

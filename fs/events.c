@@ -254,13 +254,16 @@ static bool show_change(struct events *e, size_t i, size_t n)
     struct show *s = e->fs->show;
     const struct note *note = &e->batch.note[i];
     const char *name = name_of(e, note);
+    const struct note *last = note + n - 1;
     int r = -ENOENT;
     if (n == 2)
-        r = show_move(s, note->ino, note->parent, name, note[1].parent, name_of(e, note + 1));
+        r = show_move(s, note->ino, note->parent, name, last->parent, name_of(e, last));
     else if (is_mail(note, CACHE_ENTRY_ADDED))
         r = show_arrival(s, note->ino, note->parent, name);
     else if (is_mail(note, CACHE_ENTRY_REMOVED))
         r = show_departure(s, note->ino, note->parent, name);
+    if (r < 0 && is_mail(last, CACHE_ENTRY_ADDED))
+        show_touch(s, last->parent, name_of(e, last));
     return r == 0;
 }
 

@@ -117,8 +117,9 @@ int hand_new(const char *mountpoint, struct hand **ret)
     if (!h)
         return -ENOMEM;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
+        int err = -errno;
         free(h);
-        return -errno;
+        return err;
     }
     h->pid = fork();
     if (h->pid == 0) {

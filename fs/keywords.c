@@ -112,9 +112,9 @@ int keywords_adopt(struct fs *fs, int64_t mailbox, int fd)
     ssize_t n = text ? io_pread_full(fd, text, FILE_MAX, 0) : -ENOMEM;
     int r = n < 0 ? (int)n : parse(cache_keywords(fs->cache), text, a.bit);
     free(text);
-    /* Not by own_write: the kernel is to be told. */
+    /* On disk before the file that says so goes. Not by own_write: the kernel is to be told. */
     if (r == 0)
-        r = cache_write(fs->cache, CACHE_FROM_FILES, CACHE_SOON, adopt_change, &a);
+        r = cache_write(fs->cache, CACHE_FROM_FILES, CACHE_NOW, adopt_change, &a);
     free(a.message);
     return r;
 }

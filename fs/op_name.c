@@ -155,7 +155,7 @@ static void rename_local(fuse_req_t req, fuse_ino_t parent, const char *name, fu
 {
     fuse_ino_t from = local_parent_or_err(req, parent, -ENOENT);
     fuse_ino_t to = from ? local_parent_or_err(req, newparent, -EIO) : 0;
-    if (to && takes_letters(fs_of(req), from, name, newparent, to, newname))
+    if (to && flags == 0 && takes_letters(fs_of(req), from, name, newparent, to, newname))
         reply_err(req, 0);
     else if (to)
         local_rename(fs_of(req)->local, req, from, name, to, newname, flags);

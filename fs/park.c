@@ -55,8 +55,9 @@ int park_new(struct fs *fs, struct park **ret)
     p->fs = fs;
     p->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (p->wake_fd < 0) {
+        int err = -errno;
         free(p);
-        return -errno;
+        return err;
     }
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->answered, NULL);

@@ -24,6 +24,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include "hand.h"
+#include "log.h"
 
 #define ARRIVAL "arrival.mailmount" /* in tmp */
 #define PROOF_OCTETS 16
@@ -39,7 +40,7 @@ struct show {
     struct hand *hand;
     int stop_fd;
     char proof[sizeof(".mailmount-") + 2 * PROOF_OCTETS];
-    bool is_open;         /* the events thread's own */
+    bool is_open, told;   /* the events thread's own */
     pthread_mutex_t lock; /* a leaf */
     struct ghost ghost;   /* protected by lock */
 };
@@ -84,6 +85,9 @@ int show_begin(struct show *s)
         return -EOPNOTSUPP;
     int r = s->is_open ? 0 : hand_do(s->hand, HAND_BEGIN, s->proof, NULL, s->stop_fd);
     s->is_open = r == 0;
+    if (r == -EPIPE && !s->told)
+        log_warning("the process that shows changes to programs that watch directories has ended");
+    s->told = s->told || r == -EPIPE;
     return r;
 }
 

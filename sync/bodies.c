@@ -107,14 +107,20 @@ bool bodies_is_lost(struct engine *e, const struct message *m)
     return m->state == MESSAGE_PRESENT && !body_is_here(e->cache, m) && !work_is_noted(e->cache, m->id);
 }
 
+struct lost {
+    struct engine *e;
+    int64_t id;
+};
+
 static int give_up(cache_tx *tx, void *arg)
 {
+    const struct lost *lost = arg;
     struct message m;
     struct base_state base;
     struct pending pending;
     cache_rd *rd = cache_tx_rd(tx);
-    int r = message_get(rd, *(int64_t *)arg, &m);
-    if (r < 0 || m.state != MESSAGE_PRESENT || base_of_message(rd, m.id, &base) == 0 ||
+    int r = message_get(rd, lost->id, &m);
+    if (r < 0 || !bodies_is_lost(lost->e, &m) || base_of_message(rd, m.id, &base) == 0 ||
         pending_of_message(rd, m.id, &pending) == 0)
         return 0;
     struct brain_op op = {.verb = BRAIN_REMOVE};
@@ -123,8 +129,9 @@ static int give_up(cache_tx *tx, void *arg)
 
 void bodies_give_up(struct engine *e, int64_t message)
 {
+    struct lost lost = {e, message};
     log_warning("case 17: row %lld is gone on the server, and its text is not here", (long long)message);
-    if (cache_write(e->cache, CACHE_FROM_SERVER, CACHE_SOON, give_up, &message) < 0)
+    if (cache_write(e->cache, CACHE_FROM_SERVER, CACHE_SOON, give_up, &lost) < 0)
         log_warning("row %lld stays in view without a text", (long long)message);
 }
 
@@ -154,6 +161,8 @@ static int keep_limit(struct engine *e)
 
 void bodies_came(struct engine *e, int64_t octets)
 {
+    if (e->account->cache_limit == 0)
+        return;
     pthread_mutex_lock(&e->lock);
     e->new_octets += octets;
     e->status.cache_octets += (uint64_t)octets;

@@ -55,6 +55,7 @@ def test_shown_at_once_and_fetched_when_opened(world, wire, lazy):
     asked = len(fetched(wire))
     assert asked == 20
     assert len(lazy.read()) == 20 and len(fetched(wire)) == asked, "once"
+    assert lazy.status()["cache_octets"] == 0, "where there is no limit nobody counts"
 
 
 def test_one_fetch_for_many_openers(world, wire, lazy):

@@ -1,7 +1,5 @@
-/*
- * A session with the model: a worker that keeps the contract of worker.h to the letter. Octets are read from,
- * and given to, the caller outside of the lock, so that its callbacks may do what they like.
- */
+/* A session with the model: a worker that keeps the contract of worker.h to the letter. Octets are read from,
+ * and given to, the caller outside of the lock, so that its callbacks may do what they like. */
 #include <errno.h>
 #include <time.h>
 #include <unistd.h>
@@ -656,8 +654,7 @@ static enum worker_result model_op_fetch(struct worker *w, const char *mailbox, 
     struct model_trouble t;
     bool struck = false;
     enum worker_result r = begin(s, MODEL_FETCH, &t, &struck);
-    if (struck)
-        e->err = t.err;
+    e->err = struck ? t.err : e->err;
     if (r != WORKER_DONE)
         return r;
     struct model_box *b = model_box(s->m, mailbox);
