@@ -136,14 +136,15 @@ static int revert_change(cache_tx *tx, void *arg)
 }
 
 /* Each close notes the size that the file then has. One of another size was being rewritten when the end
- * came: what it had been before counts, and half a message is never sent. */
+ * came: what it had been before counts, and half a message is never sent. Nor is an empty one: whoever
+ * emptied it (a fork right after that closes it, too) is not here any more to write what was to be in it. */
 static bool is_unfinished(struct cache *c, const struct message *m)
 {
     char name[WORK_NAME_MAX];
     struct stat st;
     work_name(m->id, name);
     if (fstatat(c->work->workfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
-        return m->has_hash && m->sub != SUB_TMP && st.st_size != m->size;
+        return m->has_hash && m->sub != SUB_TMP && (st.st_size != m->size || st.st_size == 0);
     return errno == ENOENT;
 }
 

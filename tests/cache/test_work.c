@@ -392,6 +392,24 @@ static void test_recover_an_unfinished_edit(void **state)
     check_served(c, &salvaged, "all of\n");
 }
 
+/* Emptied, and closed so (which a fork between open and the first write does, too): an empty mail is never
+ * sent, and after the end of whoever was writing it never would be. */
+static void test_recover_what_was_emptied(void **state)
+{
+    struct cache *c = ((struct scratch *)*state)->c;
+    int64_t id = synced(c, "mail", "before it\n", 1);
+    start_edit(c, id, false);
+    write_whole(c, id, "");
+    struct message m = get(c, id);
+    assert_int_equal(m.state, MESSAGE_WRITING);
+    assert_int_equal(m.size, 0);
+    assert_int_equal(work_recover(c), 0);
+    m = get(c, id);
+    assert_int_equal(m.state, MESSAGE_PRESENT);
+    check_served(c, &m, "before it\n");
+    assert_false(exists(c, "work", id));
+}
+
 static int64_t removed_unsettled(struct cache *c, enum sub sub, const char *name, const char *content)
 {
     struct row row = {.m = get(c, deliver(c, name, content))};
@@ -434,6 +452,7 @@ int main(void)
         T(test_recover_work_files),
         T(test_recover_an_edit_nobody_knew_of),
         T(test_recover_an_unfinished_edit),
+        T(test_recover_what_was_emptied),
         T(test_recover_what_was_removed_unsettled),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

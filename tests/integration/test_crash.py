@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import threading
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -323,6 +324,22 @@ def test_edit_and_kill(world):
     m.sync()
     assert world.witness.tokens("INBOX") == ["draft"]
     assert world.witness.messages("INBOX")["draft"].octets == mail("draft", "new\r\n")
+
+
+def test_emptied_and_killed(world):
+    """A program empties a message, and forks before it writes: that closes the file. Its mail is whole again, not empty."""
+    world.witness.append("INBOX", mail("draft", "old\r\n"), ["\\Seen"])
+    m = world.mailmount
+    m.mount()
+    fd = os.open(m.path("draft"), os.O_WRONLY | os.O_TRUNC)
+    os.close(os.dup(fd))
+    survive(m)
+    with suppress(OSError):
+        os.close(fd)
+    m.start()
+    m.sync()
+    assert m.read() == {"draft": lf(mail("draft", "old\r\n"))}
+    assert world.witness.tokens("INBOX") == ["draft"]
 
 
 def test_database_lost(world):
