@@ -1,4 +1,5 @@
 """The stories that crash tests play: each ends with a clean end of the mount, if it gets that far."""
+import errno
 import os
 
 from crashlab import start, unmount
@@ -6,30 +7,31 @@ from ledger import absent, each, served
 from support import eventually, mail
 
 FILED = "2024/Filed"
+FURNITURE = ([(f"s{n}", "INBOX", "S") for n in range(10)] + [(f"c{n}", "INBOX", "S") for n in range(6)] +
+             [("n0", "INBOX", ""), ("n1", "INBOX", ""), ("a0", "Archive", "S"), ("a1", "Archive", "S"), ("p0", "Project", "S"),
+              ("o0", "Old", "S"), ("f0", FILED, "FS")])
+LARGE = [(f"l{n}", "INBOX", "S") for n in range(3)]  # of which two have room in 1 MB
 
 
 def body(token, version=0):
-    return mail(token, f"version {version}\r\n" + f"{token} " * 40 + "\r\n")
+    return mail(token, f"version {version}\r\n" + (f"{token} " * 40 + "\r\n") * (3000 if token[0] == "l" else 1))
 
 
 def at(token, *places, version=0):
-    """A state: at("x", ("INBOX", "S"), ("Archive", ""))."""
+    """A state: at("x", ("INBOX", "S"), ("Archive", ["$Work", "S"]))."""
     return frozenset((box, "".join(sorted(flags)), served(body(token, version))) for box, flags in places)
 
 
 # ---- the account before its first sync ----
 
-def furnish(account):
+def furnish(account, furniture=None):
     """What the server has at first."""
     w, ledger = account.witness, account.ledger
     for box in ("Archive", "Project", "Old", FILED):
         w.create(box)
         ledger.know({"/" + box: True})
     ledger.know({"/INBOX": True})
-    for token, box, flags in (
-            [(f"s{n}", "INBOX", "S") for n in range(10)] + [(f"c{n}", "INBOX", "S") for n in range(6)] + [("n0", "INBOX", ""), ("n1", "INBOX", "")] +
-            [("a0", "Archive", "S"), ("a1", "Archive", "S"), ("p0", "Project", "S"), ("o0", "Old", "S"),
-             ("f0", FILED, "FS")]):
+    for token, box, flags in furniture or FURNITURE:
         names = {"S": "\\Seen", "F": "\\Flagged"}
         w.append(box, body(token), [names[f] for f in flags])
         ledger.know({token: at(token, (box, flags))})
@@ -61,6 +63,9 @@ class Hands:
         if (token, box) not in self.paths:
             self.paths[token, box] = eventually(lambda: self.m.path(token, box), 5)
         return self.paths[token, box]
+
+    def path_now(self, token, box="INBOX"):
+        return self.m.path(token, box)
 
     def scratch(self, token, box, version=0, sub="tmp", name=None):
         path = self.m.box(box) / sub / (name or f"1.{token}.here")
@@ -131,7 +136,7 @@ class Hands:
         """What is done to a message that may be elsewhere, or nowhere, already: then it is not done."""
         def attempt():
             try:
-                call(self.m.path(token))
+                call(self.path_now(token))
             except (FileNotFoundError, AssertionError):
                 pass
         before = self.ledger.now(token)
@@ -270,6 +275,124 @@ def conflicts(account, hands):
         served(body("c2", 1))))
     there(account, {"c3": at("c3", ("INBOX", "FS"))}, lambda: w.store("INBOX", uid["c3"], "+FLAGS", "\\Flagged"))
     hands.clash("c3", [absent("c3"), at("c3", ("INBOX", "FS"))], lambda path: path.unlink())
+    there(account, {"c4": at("c4", (FILED, "S"))}, lambda: w.move("INBOX", uid["c4"], FILED))
+    hands.clash("c4", [at("c4", (FILED, "S")), at("c4", (FILED, "FS"))], lambda path: path.rename(
+        path.parent / (path.name.partition(":2,")[0] + ":2,FS")))
+
+
+# ---- the same where bodies come when they are wanted, and go ----
+
+class BareHands(Hands):
+    """Knows from the beginning which file is which: looking into them would bring all their bodies here."""
+
+    def learn(self):
+        for name in {box for _, box, _ in FURNITURE}:
+            files = [path for sub in ("cur", "new") for path in (self.m.box(name) / sub).iterdir()]
+            files.sort(key=lambda path: path.stat().st_ino)  # shown in the order of their UIDs
+            for token, path in zip((token for token, box, _ in FURNITURE + LARGE if box == name), files):
+                self.paths[token, name] = path
+
+    def path_now(self, token, box="INBOX"):
+        """Only the end of the name changes."""
+        base = self.paths[token, box].name.partition(":2,")[0]
+        for sub in ("cur", "new"):
+            for path in (self.m.box(box) / sub).iterdir():
+                if path.name.partition(":2,")[0] == base:
+                    return path
+        raise FileNotFoundError(f"{token} in {box}")
+
+    def path(self, token, box="INBOX"):
+        return eventually(lambda: self.path_now(token, box), 5)
+
+    def rename_box(self, old, new, *tokens):
+        known = self.paths
+        super().rename_box(old, new, *tokens)
+        self.paths = {(token, new if box == old else box): path for (token, box), path in known.items()}
+
+    def look(self, token, box="INBOX"):
+        """Opens it, wherever its body is."""
+        octets = self.path(token, box).read_bytes()
+        assert octets in (served(body(token, version)) for version in (0, 1)), f"{token}: {octets}"
+
+    def has_room(self):
+        """Has something been evicted?"""
+        if self.m.process.poll() is not None:
+            raise RuntimeError("the mount has ended")
+        return sum(path.stat().st_size for path in (self.m.data / "bodies").rglob("*") if path.is_file()) < 1_000_000
+
+    def copy(self, token, box, target):
+        """Who is told that it is not here looks at it, and tries again."""
+        def attempt():
+            try:
+                super(BareHands, self).copy(token, box, target)
+                return True
+            except OSError as problem:
+                if problem.errno != errno.EXDEV:
+                    raise
+                self.look(token, box)
+                return False
+        eventually(attempt, 5, 0.01)
+
+    def keyword(self, token, box, name):
+        """As Dovecot does on the mount: it renames the message, then says what the letter means."""
+        path = self.path(token, box)
+        lock = self.m.box(box) / "dovecot-keywords.lock"
+        state = at(token, (box, ["S", name]))
+
+        def say():
+            os.rename(path, path.parent / f"{path.name}x")
+            lock.write_text(f"23 {name}\n")
+            os.rename(lock, self.m.box(box) / "dovecot-keywords")
+        self.ledger.act({token: state}, say, durable=True)
+
+
+def bare_work(account):
+    """Begins with everything known, and no body here; a few have room."""
+    start(account)
+    hands = BareHands(account)
+    hands.learn()
+    bare_morning(hands)
+    mail_comes(account)
+    hands.sync_disk()
+    sync(account)
+    bare_afternoon(account, hands)
+    sync(account)
+    unmount(account)
+
+
+def bare_morning(hands):
+    hands.look("s0")
+    hands.look("s1")
+    hands.deliver("d0", "INBOX")
+    hands.flag("s2", "INBOX", "FS")
+    hands.move("s3", "INBOX", "Archive")
+    hands.remove("s4", "INBOX")
+    hands.move("s0", "INBOX", FILED)
+    hands.copy("s1", "INBOX", "Archive")
+    hands.edit("s5", "INBOX")
+    hands.rewrite("s6", "INBOX")
+    hands.keyword("c5", "INBOX", "Work")
+    hands.remove_box("Old", "o0")
+    hands.rename_box("Project", "Done", "p0")
+
+
+def bare_afternoon(account, hands):
+    """More is looked at than has room; what is bare changes on both sides."""
+    w = account.witness
+    uid = uids(w, "INBOX")
+    for token in ("s7", "s8", "l0", "l1", "l2"):
+        hands.look(token)
+    eventually(hands.has_room, 5, 0.01)
+    for token in ("s9", "s1", "l0"):
+        hands.look(token)
+    there(account, {"c2": at("c2", ("INBOX", "FS"))}, lambda: w.store("INBOX", uid["c2"], "+FLAGS", "\\Flagged"))
+    there(account, {"a0": at("a0", (FILED, "S"))}, lambda: w.move("Archive", w.uid("Archive", "a0"), FILED))
+    there(account, {"c3": absent("c3")}, lambda: w.expunge("INBOX", uid["c3"]))
+    hands.move("s0", FILED, "INBOX")
+    hands.move("s7", "INBOX", "Done")
+    hands.edit("s8", "INBOX")
+    hands.look("a1", "Archive")
+    hands.look("f0", FILED)
     there(account, {"c4": at("c4", (FILED, "S"))}, lambda: w.move("INBOX", uid["c4"], FILED))
     hands.clash("c4", [at("c4", (FILED, "S")), at("c4", (FILED, "FS"))], lambda path: path.rename(
         path.parent / (path.name.partition(":2,")[0] + ":2,FS")))

@@ -20,15 +20,15 @@ CHANGING = re.compile(r"\b(STORE|APPEND|EXPUNGE|MOVE|COPY|CREATE|DELETE|RENAME|S
 class Account:
     """A user of the server with a mailmount, and what must be so."""
 
-    def __init__(self, lab, user, folder, ledger):
-        self.lab, self.user, self.folder, self.ledger = lab, user, folder, ledger
+    def __init__(self, lab, user, folder, ledger, settings):
+        self.lab, self.user, self.folder, self.ledger, self.settings = lab, user, folder, ledger, settings
         folder.mkdir(exist_ok=True)
         self.log_from = lab.server_log_size()
         self.lost_since_ns = None
         self._witness = None
         self.start_options = {}
         self.mailmount = Mailmount(lab.program, folder, host="127.0.0.1", port=lab.server.plain_port, tls="none", user=user,
-                                   password=lab.server.password, poll=600)
+                                   password=lab.server.password, poll=600, **settings)
 
     @property
     def witness(self):
@@ -156,7 +156,7 @@ class Lab:
         except FileNotFoundError:
             return 0
 
-    def account(self, ledger=None, model=None):
+    def account(self, ledger=None, model=None, **settings):
         number = next(self.numbers)
         user, folder = f"c{os.getpid()}x{number}", self.folder / f"c{number}"
         if model:
@@ -165,7 +165,7 @@ class Lab:
             folder.mkdir()
             if model.mailmount.data.exists():
                 subprocess.run(["cp", "-a", str(model.mailmount.data), str(folder / "data")], check=True)
-        account = Account(self, user, folder, ledger or Ledger())
+        account = Account(self, user, folder, ledger or Ledger(), model.settings if model else settings)
         if model:
             account.lost_since_ns = model.lost_since_ns
         return account

@@ -1,6 +1,7 @@
 """What must be true after a crash: for each message and mailbox, the states that it may be in."""
 import copy
 import re
+import string
 import time
 
 from support import FLAG_LETTERS, letters, token_of
@@ -89,24 +90,35 @@ def server_view(witness):
 
 def mount_view(root):
     """The same of a tree. What a killed program left is no mail: editors' scratch, and files that nothing was written
-    to."""
+    to. Letters of keywords count as their names; one that nobody has said the name of is none."""
     view = {}
 
     def look(directory, box):
         entries = {e.name: e for e in directory.iterdir() if not e.name.startswith(".")}
+        names = {}
         if "cur" in entries:
             view["/" + box] = True
+            names = keyword_names(directory)
         for sub in ("cur", "new"):
             for path in entries[sub].iterdir() if sub in entries else ():
                 octets = path.read_bytes()
                 if not octets or SCRATCH.fullmatch(path.name):
                     continue
-                view.setdefault(token_of(octets) or "?", []).append((box, "".join(sorted(letters(path.name))), octets))
+                flags = sorted(names.get(letter, letter) for letter in letters(path.name))
+                view.setdefault(token_of(octets) or "?", []).append((box, "".join(flags), octets))
         for name, entry in entries.items():
             if name not in ("cur", "new", "tmp") and entry.is_dir():
                 look(entry, f"{box}/{name}" if box else name)
     look(root, "")
     return {key: value if value is True else sorted(value) for key, value in view.items()}
+
+
+def keyword_names(directory):
+    """{letter: keyword, or nothing} of a mailbox."""
+    file = directory / "dovecot-keywords"
+    lines = file.read_text().splitlines() if file.exists() else ()
+    return dict.fromkeys(string.ascii_lowercase, "") | {
+        string.ascii_lowercase[int(number)]: name for number, name in (line.split() for line in lines)}
 
 
 def short(value):

@@ -37,15 +37,17 @@ def lab(servers, program, workplace):
 @pytest.fixture(scope="module")
 def stories(lab):
     """{name: (an account to begin with, what is done there)}"""
-    empty, furnished = lab.account(), lab.account()
+    empty, furnished, bare = lab.account(), lab.account(), lab.account(bodies="on-demand", cache_limit="1M")
     crash_story.furnish_nothing(empty)
     crash_story.furnish(furnished)
+    crash_story.furnish(bare, crash_story.FURNITURE + crash_story.LARGE)
     synced = furnished.clone()
     synced.live(crash_story.recover)
-    for account in (empty, furnished, synced):
+    bare.live(crash_story.recover)
+    for account in (empty, furnished, synced, bare):
         account.leave()
     return {"new": (empty, crash_story.first_day), "first sync": (furnished, crash_story.first_day),
-            "work": (synced, crash_story.work)}
+            "work": (synced, crash_story.work), "bare": (bare, crash_story.bare_work)}
 
 
 def die_and_check(model, story, point):
@@ -138,7 +140,7 @@ def tell(request, what, wholes, reports):
 
 def test_dies_anywhere(request, stories):
     lives, wholes = {}, {}
-    for what, per_kind in (("first sync", 1), ("work", 2)):
+    for what, per_kind in (("first sync", 1), ("work", 2), ("bare", 1)):
         model, story = stories[what]
         wholes[what] = whole(model, story)
         for point in chosen(wholes[what], per_kind):
@@ -149,24 +151,32 @@ def test_dies_anywhere(request, stories):
     assert LONG or all(hit[kind] for kind in KINDS)
 
 
+def first_deaths(name, whole_report):
+    """After which the recovery is one from file operations, from a sync, of mail on its way, or of what was evicted."""
+    points = list(chosen(whole_report, 4))
+    if LONG:
+        return points
+    wanted = ("rename", "send", "commit") if name == "work" else ("remove",)
+    return [p for p in points if p.kind in wanted and p.n * 3 > whole_report.count()[p.kind] * 2 and p.how == "half"]
+
+
 def test_dies_again_while_recovering(request, stories):
-    """The recoveries of three deaths: from file operations, from a sync, and of mail on its way."""
-    model, story = stories["work"]
-    wholes = {"work": whole(model, story)}
-    first = {str(point): point for point in chosen(wholes["work"], 4)}
-    first = first if LONG else {str(p): p for p in first.values() if p.kind in ("rename", "send", "commit")
-                                and p.n * 3 > wholes["work"].count()[p.kind] * 2 and p.how == "half"}
-    chains = try_all({name: partial(die_twice, model, story, point, partial(chosen, per_kind=1))
-                      for name, point in first.items()})
+    wholes, lives = {}, {}
+    for what in ("work", "bare"):
+        model, story = stories[what]
+        wholes[what] = whole(model, story)
+        for point in first_deaths(what, wholes[what]):
+            lives[f"{what}, {point}"] = partial(die_twice, model, story, point, partial(chosen, per_kind=1))
+    chains = try_all(lives)
     reports = [report for chain in chains for report in chain]
-    hit = tell(request, f"a second death after each of {len(first)}", wholes, reports)
+    hit = tell(request, f"a second death after each of {len(lives)}", wholes, reports)
     assert sum(hit.values()) >= 0.7 * len(reports)  # a recovery may take a shorter way than the one that was counted
     assert LONG or all(hit[kind] for kind in ("database", "sync", "commit", "send", "receive"))
 
 
 def test_power_fails_anywhere(request, stories):
     lives, wholes, variants = {}, {}, itertools.cycle(power.VARIANTS)
-    for what, per_kind in (("new", 1), ("work", 2)):
+    for what, per_kind in (("new", 1), ("work", 2), ("bare", 1)):
         model, story = stories[what]
         wholes[what] = whole(model, story)
         for point in chosen(wholes[what], per_kind):
