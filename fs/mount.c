@@ -1,5 +1,7 @@
 /* Mounting, the loop, and the end of both. */
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -9,6 +11,7 @@
 #include "buf.h"
 #include "events.h"
 #include "files.h"
+#include "io.h"
 #include "log.h"
 #include "mountpoint.h"
 #include "overhear.h"
@@ -246,14 +249,31 @@ void fs_exit(struct fs *fs)
     events_exit(fs->events);
 }
 
+/* Ends the connection to the kernel, so that nobody waits for it any more, and keeps its descriptor's number
+ * from being given to another file while threads that answer requests or tell the kernel something may still
+ * write to it. One that the kernel has ended is left as it is: by that libfuse knows that there is nothing to
+ * unmount. */
+static void sever(struct fs *fs)
+{
+    struct pollfd state = {.fd = fuse_session_fd(fs->se)};
+    if (poll(&state, 1, 0) == 1 && (state.revents & POLLERR))
+        return;
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (null < 0 || dup3(null, state.fd, O_CLOEXEC) < 0)
+        log_warning("unmounting: %s", strerror(errno));
+    io_close(&null);
+}
+
 void fs_unmount(struct fs *fs)
 {
     if (!fs)
         return;
     if (fs->mounted)
-        fuse_session_unmount(fs->se);
+        sever(fs);
     events_stop(fs->events);
     park_free(fs->park);
+    if (fs->mounted)
+        fuse_session_unmount(fs->se);
     events_free(fs->events);
     if (fs->se)
         fuse_session_destroy(fs->se);
