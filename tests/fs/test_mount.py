@@ -1,5 +1,6 @@
 """The file side through a real mount: mountfs, with this test as its server. Skipped where there is no FUSE."""
 import errno
+import importlib.util
 import os
 import shutil
 import signal
@@ -757,4 +758,5 @@ def test_maildirpp(base):
 
 
 if __name__ == "__main__":
-    sys.exit(pytest.main([__file__, "-q", "-p", "no:cacheprovider"] + sys.argv[1:]))
+    several = ["-n", "2"] if importlib.util.find_spec("xdist") else []  # by itself the longest of all unit tests
+    sys.exit(pytest.main([__file__, "-q", "-p", "no:cacheprovider", *several, *sys.argv[1:]]))

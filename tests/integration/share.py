@@ -1,8 +1,9 @@
 """Which tests a run takes, and in which order: for runs of tools/check, with several workers.
 
 MAILMOUNT_SHARE=one: of each test with parameters, one of them, by turns. That is for the build with sanitizers, which look at the
-code, and that is the same. MAILMOUNT_SHARE=others: what that leaves, for the other build. Tests that take long, or that have no
-parameters, are in both, but for those that a sanitizer has nothing to say of. The same for all workers.
+code, and that is the same. MAILMOUNT_SHARE=others: what that leaves, for the other build. Tests that take long are in both; of
+those that have no parameters every other one is; and where a sanitizer has nothing to say, it is not asked. The same for all
+workers.
 """
 import hashlib
 import os
@@ -52,5 +53,6 @@ def chosen(items):
     if share == "one":
         return ones
     several = {test_of(item) for item in others}
-    return [item for item in items
-            if file_and_name(item).startswith(LONG_ONES + NOT_SANITIZED) or item in others or test_of(item) not in several]
+    once = [item for item in ones if test_of(item) not in several and not file_and_name(item).startswith(LONG_ONES)]
+    left_out = {*once[::2], *(item for item in ones if test_of(item) in several)}
+    return [item for item in items if file_and_name(item).startswith(LONG_ONES) or item not in left_out]
