@@ -463,9 +463,40 @@ static void push_finish(struct push *p)
     arena_finish(&p->arena);
 }
 
+/* Of the dirty rows, those that were dirty already when the run began: what a program goes on changing
+ * meanwhile is for the next one, so that few commands are made of it (case 37). Both lists are in order. */
+static void leave_for_next(struct engine *e, const struct dirty *first, struct dirty *dirty)
+{
+    size_t kept = 0, at = 0;
+    for (size_t i = 0; i < dirty->n; i++) {
+        while (at < first->n && first->id[at] < dirty->id[i])
+            at++;
+        if (at < first->n && first->id[at] == dirty->id[i])
+            dirty->id[kept++] = dirty->id[i];
+    }
+    if (kept < dirty->n)
+        engine_hint(e, HINT_LOCAL);
+    dirty->n = kept;
+}
+
+static enum worker_result push_dirty(struct engine *e, const struct dirty *dirty, bool *ret_progress)
+{
+    enum worker_result r = WORKER_DONE;
+    *ret_progress = false;
+    for (size_t i = 0; i < dirty->n && r == WORKER_DONE && !engine_stopping(e); i += PUSH_BATCH) {
+        struct push p = {.e = e, .rd = cache_reader(e->cache)};
+        p.holds = held_any(p.rd);
+        r = push_batch(&p, dirty->id + i, dirty->n - i < PUSH_BATCH ? dirty->n - i : PUSH_BATCH);
+        *ret_progress = *ret_progress || p.progress;
+        push_finish(&p);
+    }
+    return r;
+}
+
 enum worker_result push_run(struct engine *e)
 {
     enum worker_result r = WORKER_DONE;
+    struct dirty first = {0};
     bool progress = true;
 
     /* Three passes: a move, then its flags, then removals that waited for an append. */
@@ -473,15 +504,15 @@ enum worker_result push_run(struct engine *e)
         struct dirty dirty = {0};
         if (message_each_dirty(cache_reader(e->cache), 0, collect_dirty, &dirty) < 0)
             r = WORKER_LOCAL;
-        progress = false;
-        for (size_t i = 0; i < dirty.n && r == WORKER_DONE && !engine_stopping(e); i += PUSH_BATCH) {
-            struct push p = {.e = e, .rd = cache_reader(e->cache)};
-            p.holds = held_any(p.rd);
-            r = push_batch(&p, dirty.id + i, dirty.n - i < PUSH_BATCH ? dirty.n - i : PUSH_BATCH);
-            progress = progress || p.progress;
-            push_finish(&p);
-        }
-        free(dirty.id);
+        else if (pass > 0)
+            leave_for_next(e, &first, &dirty);
+        if (r == WORKER_DONE)
+            r = push_dirty(e, &dirty, &progress);
+        if (pass == 0)
+            first = dirty;
+        else
+            free(dirty.id);
     }
+    free(first.id);
     return r;
 }

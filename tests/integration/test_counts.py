@@ -75,7 +75,7 @@ def test_many(counted, costs):
     costs("ls -l, again", counted.cost(lambda: list_long(m), sync=False), answers=4, statements=1, commands=1)
     costs("reading, first", counted.cost(lambda: read_all(m), sync=False), answers=3 * MANY + 10, statements=2.2 * MANY, commands=1)
     costs("reading, again", counted.cost(lambda: read_all(m), sync=False), answers=3 * MANY + 10, statements=2.2 * MANY, commands=1)
-    costs("flags here", counted.cost(lambda: flag_all(m)), answers=3 * MANY + 10, notices=0, statements=42 * MANY, syncs=10, commands=50)
+    costs("flags here", counted.cost(lambda: flag_all(m)), answers=3 * MANY + 10, notices=0, statements=42 * MANY, syncs=10, commands=40)
     costs("flags there", counted.cost(flags_there), notices=4 * MANY, statements=13 * MANY, syncs=4, sent=500,
           commands=10)
 
@@ -101,6 +101,6 @@ def test_one(counted, costs):
     costs("flag", counted.cost(lambda: os.rename(flagged, flagged.parent / f"{base}:2,FS")), answers=8, notices=1, statements=150,
           syncs=1, sent=450, commands=10)
     costs("move", counted.cost(lambda: os.rename(moved, m.box("Archive") / "cur" / moved.name)), answers=10, notices=1, statements=200,
-          syncs=4, sent=300, commands=8)
+          syncs=4, sent=450, commands=10)
     costs("removal", counted.cost(lambda: os.unlink(removed)), answers=6, notices=1, statements=260, syncs=1, sent=600, commands=14)
     equal(lambda: len(world.witness.tokens("INBOX")), 100)
