@@ -336,6 +336,16 @@ void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         reply_err(req, store(fs, handle_file(fi), is_mail(fs, (int64_t)ino)));
 }
 
+/* What is in tmp is no mail yet: its octets go to disk now, so that little is left to do when it is
+ * delivered, which puts its name and its row there (apply_mail.c). */
+static int sync_file(struct fs *fs, struct open_file *f, int64_t id)
+{
+    if (atomic_load(&f->writing) && !is_mail(fs, id))
+        return fdatasync(f->fd) < 0 ? -errno : 0;
+    int r = store(fs, f, true);
+    return r < 0 ? r : cache_sync(fs->cache);
+}
+
 void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
     struct fs *fs = fs_of(req);
@@ -343,8 +353,10 @@ void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_inf
         local_fsync(fs->local, req, ino, datasync, fi);
         return;
     }
-    int r = virtual_is(ino) ? 0 : store(fs, handle_file(fi), true);
-    reply_err(req, r < 0 ? r : cache_sync(fs->cache));
+    if (virtual_is(ino))
+        reply_err(req, 0);
+    else
+        reply_err(req, sync_file(fs, handle_file(fi), (int64_t)ino));
 }
 
 void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)

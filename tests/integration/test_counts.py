@@ -96,7 +96,7 @@ def test_one(counted, costs):
     costs("mail there", counted.cost(mail_comes), answers=60, notices=4, statements=210, syncs=2, sent=450, commands=12)
     flagged, moved, removed = (m.path(token) for token in ("n1", "n2", "n3"))
     base = flagged.name.partition(":2,")[0]
-    costs("delivery", counted.cost(lambda: m.deliver(mail("delivered"), info="S")), answers=18, notices=1, statements=240, syncs=14,
+    costs("delivery", counted.cost(lambda: m.deliver(mail("delivered"), info="S")), answers=18, notices=1, statements=240, syncs=12,
           sent=450, commands=14)
     costs("flag", counted.cost(lambda: os.rename(flagged, flagged.parent / f"{base}:2,FS")), answers=8, notices=1, statements=150,
           syncs=1, sent=450, commands=10)
