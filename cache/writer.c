@@ -9,6 +9,7 @@
  *     a group:             BEGIN IMMEDIATE
  *     each change in turn: SAVEPOINT, change(), RELEASE - or ROLLBACK TO, for that one alone
  *                          COMMIT
+ *     a single change:     BEGIN IMMEDIATE, change(), COMMIT - or ROLLBACK
  *     then the events go to the listeners, work files of forgotten rows go, and the callers wake.
  *
  * While one group commits, the next one gathers: a burst of callers shares the price of a commit, and a lone
@@ -20,6 +21,11 @@
  * syncs the log before the commit is valid, and a failing disk means that nothing of it happened. The log is
  * one file, so that sync covers every commit before. What nobody asked for is synced by the thread before it
  * is a second old, by the log file's own xSync.
+ *
+ * A single change is the common case, and goes without a savepoint for more than the statement that this
+ * saves: within one, SQLite copies each page before it changes, and at the end of many statements it walks
+ * the list of all these copies, so that a change of many thousand rows would take time by the square of their
+ * number.
  *
  * A full disk can make SQLite roll back the whole transaction from within a change. The group is over then:
  * its members all get that error, for none of it happened.
@@ -151,16 +157,9 @@ static void undo_change(struct cache_tx *tx, size_t events, size_t workless_n)
         statement_do(&tx->rd, sql_release);
 }
 
-/* One request within the group. An error that is returned ends the group; the request's own goes into its
- * result. */
-static int run_change(struct cache_tx *tx, struct request *r)
+/* Carries out a request, and sets its result. -EIO: SQLite has rolled everything back. */
+static int run_request(struct cache_tx *tx, struct request *r)
 {
-    static const char sql_savepoint[] = "SAVEPOINT one";
-    static const char sql_release[] = "RELEASE one";
-    size_t events = tx->events, workless_n = tx->workless_n;
-    int err = statement_do(&tx->rd, sql_savepoint);
-    if (err)
-        return err;
     tx->origin = r->origin;
     tx->err = 0;
     tx->touched_n = 0;
@@ -170,6 +169,21 @@ static int run_change(struct cache_tx *tx, struct request *r)
         r->result = late;
     if (sqlite3_get_autocommit(tx->rd.db))
         return r->result < 0 ? r->result : -EIO;
+    return 0;
+}
+
+/* One request within the group. An error that is returned ends the group; the request's own goes into its
+ * result. */
+static int run_change(struct cache_tx *tx, struct request *r)
+{
+    static const char sql_savepoint[] = "SAVEPOINT one";
+    static const char sql_release[] = "RELEASE one";
+    size_t events = tx->events, workless_n = tx->workless_n;
+    int err = statement_do(&tx->rd, sql_savepoint);
+    if (!err)
+        err = run_request(tx, r);
+    if (err)
+        return err;
     if (r->result >= 0)
         return statement_do(&tx->rd, sql_release);
     undo_change(tx, events, workless_n);
@@ -212,9 +226,22 @@ static void announce(struct cache *c, struct cache_tx *tx)
     }
 }
 
+static int run_alone(struct writer *w, struct request *r)
+{
+    static const char sql_rollback[] = "ROLLBACK";
+    int err = run_request(&w->tx, r);
+    if (err || r->result >= 0)
+        return err ? err : commit_group(w);
+    w->tx.events = 0;
+    w->tx.workless_n = 0;
+    return statement_do(&w->tx.rd, sql_rollback);
+}
+
 static int run_group(struct writer *w, struct request *group, bool full)
 {
     int err = begin_group(w, full);
+    if (!err && group && !group->next)
+        return run_alone(w, group);
     for (struct request *r = group; r && !err; r = r->next)
         err = run_change(&w->tx, r);
     return err ? err : commit_group(w);
