@@ -218,11 +218,11 @@ class PrivateDovecot:
             for path in (self.dir, (self.dir / "run").resolve(), *self.dir.rglob("*")):
                 os.chown(path, self.account.pw_uid, self.account.pw_gid, follow_symlinks=False)
 
-    def _command(self, *arguments):
+    def _command(self, *arguments, options=()):
         command = [*arguments]
         if os.getuid() == 0 and self.account.pw_uid != 0:
             command = ["setpriv", f"--reuid={self.account.pw_uid}", f"--regid={self.account.pw_gid}",
-                       "--clear-groups", *command]
+                       "--clear-groups", *options, *command]
         return command
 
     def _greets(self):
@@ -235,10 +235,11 @@ class PrivateDovecot:
     def start(self, *, stay=False, timeout=20):
         """With stay, the server outlives this process; else it ends with it."""
         program = shutil.which("dovecot") or "/usr/sbin/dovecot"
+        dying = () if stay else ("--pdeathsig", "TERM")  # a change of user forgets what die_with_parent() has asked for
         for _ in range(5):
             self._prepare()
             self.process = subprocess.Popen(
-                self._command(program, "-F", "-c", str(self.config)), stdin=subprocess.DEVNULL,
+                self._command(program, "-F", "-c", str(self.config), options=dying), stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
                 preexec_fn=None if stay else die_with_parent, cwd="/")
             deadline = time.monotonic() + timeout
