@@ -10,9 +10,10 @@ import os
 
 LONG_ONES = ("test_crash_points.py", "test_cuts.py", "test_memory.py", "test_cyrus.py", "test_soak.py")
 # What other programs and servers do, and what goes over the line: the code is the same as elsewhere.
-NOT_SANITIZED = ("test_aerc.py", "test_agents.py", "test_clients.py", "test_copies.py", "test_dovecot_client.py", "test_editors.py",
-                 "test_gnus.py", "test_indexers.py", "test_mail_readers.py", "test_synchronisers.py", "test_local_speed.py",
-                 "test_replicas.py", "test_cyrus.py", "test_traffic.py", "test_counts.py", "test_push.py", "test_config.py")
+NOT_SANITIZED = ("test_aerc.py", "test_agents.py", "test_bench.py", "test_clients.py", "test_copies.py", "test_dovecot_client.py",
+                 "test_editors.py", "test_gnus.py", "test_indexers.py", "test_mail_readers.py", "test_synchronisers.py",
+                 "test_local_speed.py", "test_replicas.py", "test_cyrus.py", "test_traffic.py", "test_counts.py", "test_push.py",
+                 "test_config.py")
 HOSTILE_ONES = ("test_hostile.py",)  # where the parameters are the test
 
 

@@ -1,0 +1,57 @@
+"""tools/bench, with next to no mail: what it measures is there and can be; that it measures well is for people to see."""
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from support import mountinfo
+from test_clients import needs
+
+BENCH = Path(__file__).resolve().parents[2] / "tools" / "bench"
+
+
+def bench(folder, program, *measures):
+    """(exit status, what it said, the results)"""
+    done = subprocess.run([sys.executable, BENCH, "--no-install", "--quick", "--divide=1000", "--repeats=1", "--without=offlineimap",
+                           "--program", program, "--corpora", folder / "corpora", "--output", folder / "output", *measures],
+                          cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=100)
+    assert [left.name for left in (folder / "corpora").glob("mailmount-it-*")] == [], "its own folder is gone"
+    assert not [place for place in mountinfo() if place.startswith(str(folder))]
+    results = folder / "output" / "results.json"
+    assert results.exists(), done.stdout
+    return done.returncode, done.stdout, json.loads(results.read_text())
+
+
+@pytest.fixture
+def folder(workplace):
+    made = workplace / "bench"
+    made.mkdir(exist_ok=True)
+    return made
+
+
+@needs("mbsync")
+def test_measures(folder, program):
+    status, said, results = bench(folder, program, "P1", "P8")
+    assert status == 0, said
+    rows = results["rows"]
+    against_peer, against_floor = rows[0], rows[1]
+    assert (against_peer["peer_name"], against_floor["floor_name"]) == ("mbsync", "wire + disk")
+    assert against_peer["what"] == "first sync, 20 messages, TLS" and against_peer["unit"] == "s"
+    assert 0.001 < against_floor["floor"] < against_floor["ours"] < 30 and 0.01 < against_peer["peer"] < 30
+    assert against_peer["ratio"] == pytest.approx(against_peer["peer"] / against_peer["ours"])
+    assert against_floor["ratio"] == pytest.approx(against_floor["ours"] / against_floor["floor"])
+    assert against_floor["met"] == (against_floor["ratio"] <= 1.5)
+    stores = next(row for row in rows if row["what"].endswith("STORE commands"))
+    assert 1 <= stores["ours"] <= 20 and stores["met"] is True
+    assert rows[2]["peer_name"] == "offlineimap" and rows[2]["peer"] is None
+    assert all(line in said for line in ("With 1/1000 of the mail only", "wire + disk", "STORE commands"))
+    assert results["machine"]["cores"] >= 1 and results["settings"]["divisor"] == 1000
+
+
+def test_measure_that_fails(folder):
+    """It says so, the others go on, and what was measured is written."""
+    status, said, results = bench(folder, Path("/bin/false"), "P10", "P11")
+    assert status == 1 and "P10 FAILED" in said and "FAILED: P10 P11" in said
+    assert results["rows"] == []
