@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from functools import cached_property
 from pathlib import Path
 
 import janitor
@@ -21,8 +22,8 @@ SYNC_S = 3600
 class Account(Mailmount):
     """A user of the server with a copy of a corpus, and mailmount for it, with the settings that it has by itself."""
 
-    def __init__(self, stage, corpus, user, **settings):
-        self.stage, self.corpus, self.user, self.server = stage, corpus, user, stage.server
+    def __init__(self, stage, server, corpus, user, **settings):
+        self.stage, self.corpus, self.user, self.server = stage, corpus, user, server
         super().__init__(stage.program, stage.folder / user, **{
             "host": "127.0.0.1", "port": self.server.tls_port, "ca_file": self.server.ca_file, "user": user,
             "password": self.server.password, "log_level": "info", **settings})
@@ -90,22 +91,29 @@ class Stage:
         """For corpora; it need not survive a power failure."""
         return self.new_server(f"maker{next(self.numbers)}", extra="mail_fsync = never\n")
 
-    def new_user(self, corpus):
+    @cached_property
+    def compressing_server(self):
+        """It offers COMPRESS, which on loopback costs more than it saves."""
+        return self.new_server("compressing", plugins="zlib", imap_plugins="imap_zlib")
+
+    def new_user(self, corpus, server=None):
         """With a copy of that mail."""
+        server = server or self.server
         user = f"u{next(self.numbers)}"
-        home = self.server.dir / "home" / user
+        home = server.dir / "home" / user
         subprocess.run(["cp", "-a", "--reflink=auto", self.corpora.home(corpus), home], check=True)
         if os.getuid() == 0:
-            owner = self.server.account
+            owner = server.account
             subprocess.run(["chown", "-R", f"{owner.pw_uid}:{owner.pw_gid}", home], check=True)
         return user
 
-    def remove_user(self, user):
-        shutil.rmtree(self.server.dir / "home" / user, ignore_errors=True)
+    def remove_user(self, user, server=None):
+        shutil.rmtree((server or self.server).dir / "home" / user, ignore_errors=True)
 
-    def account(self, corpus, user=None, **settings):
+    def account(self, corpus, user=None, server=None, **settings):
         """A new mount, not started."""
-        made = Account(self, corpus, user or self.new_user(corpus), **settings)
+        server = server or self.server
+        made = Account(self, server, corpus, user or self.new_user(corpus, server), **settings)
         self.accounts.add(made)
         return made
 

@@ -15,12 +15,12 @@ def plain(port, **settings):
 
 
 class Watched:
-    """An account in step, on a wire that takes notes. Without IDLE unless asked for: the watcher's session is no part of a sync."""
+    """An account in step, on a wire that takes notes. Without IDLE: the watcher's session is no part of a sync."""
 
-    def __init__(self, bench, corpus, **settings):
+    def __init__(self, bench, corpus, server):
         self.bench, self.corpus = bench, corpus
-        self.wire, self.notes = bench.stage.noted_wire(bench.stage.server.plain_port)
-        self.account = bench.stage.account(corpus, **plain(self.wire.port, **settings))
+        self.wire, self.notes = bench.stage.noted_wire(server.plain_port)
+        self.account = bench.stage.account(corpus, server=server, **plain(self.wire.port, idle="no"))
         self.account.first_sync()
         self.account.check_whole()
         self.restart()
@@ -42,15 +42,15 @@ class Watched:
     def remove(self):
         self.account.remove()
         self.wire.close()
-        self.bench.stage.remove_user(self.account.user)
+        self.bench.stage.remove_user(self.account.user, self.account.server)
 
 
-def peer_noop(bench, kind, corpus):
+def peer_noop(bench, kind, corpus, server):
     """Syncs of a peer when nothing has changed, each from its start: [(seconds, traffic)]"""
     stage = bench.stage
-    user = stage.new_user(corpus)
-    wire, notes = stage.noted_wire(stage.server.plain_port)
-    contender = kind(stage.scratch(), stage.server, user, port=wire.port, tls=False)
+    user = stage.new_user(corpus, server)
+    wire, notes = stage.noted_wire(server.plain_port)
+    contender = kind(stage.scratch(), server, user, port=wire.port, tls=False)
     contender.sync()
     contender.sync()  # the first one may have left something to write down
 
@@ -61,7 +61,7 @@ def peer_noop(bench, kind, corpus):
     results = [once() for _ in range(bench.repeats.long)]
     contender.remove()
     wire.close()
-    stage.remove_user(user)
+    stage.remove_user(user, server)
     return results
 
 
@@ -70,11 +70,12 @@ FIGURES = (("round trips", "round_trips", "", AtMost(1, "")), ("octets to the se
 
 
 def noop_rows(bench, corpus):
-    account = Watched(bench, corpus, idle="no")
+    server = bench.stage.compressing_server
+    account = Watched(bench, corpus, server)
     start = [account.restart() for _ in range(bench.repeats.long)]
     running = [account.noop() for _ in range(bench.repeats.long)]
     account.remove()
-    others = {kind.name: peer_noop(bench, kind, corpus) if bench.have(kind) else [] for kind in (peers.Interimap, peers.Mbsync)}
+    others = {kind.name: peer_noop(bench, kind, corpus, server) if bench.have(kind) else [] for kind in (peers.Interimap, peers.Mbsync)}
     what = f"no-op of {corpus.boxes:,} mailboxes, {corpus.messages:,} messages"
     rows = []
     for title, name, unit, goal in FIGURES:
@@ -91,7 +92,7 @@ def noop_rows(bench, corpus):
 
 
 def p3(bench):
-    """One mailbox with much in it, then many mailboxes."""
+    """One mailbox with much in it, then many mailboxes; the server offers COMPRESS."""
     return noop_rows(bench, bench.sizes.mail) + noop_rows(bench, bench.sizes.boxes)
 
 
@@ -99,7 +100,7 @@ class Growth:
     """One size of account, and three things that happen to it: each gives seconds and octets."""
 
     def __init__(self, bench, corpus):
-        self.watched = Watched(bench, corpus, idle="no")
+        self.watched = Watched(bench, corpus, bench.stage.server)
         self.witness = bench.stage.witness(self.watched.account.user)
         self.messages = ((octets, flags, date) for _, _, octets, flags, date in NEWS.each(bench.stage.corpora.writer))
         self.witness.command("SELECT INBOX")
