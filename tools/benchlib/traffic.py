@@ -3,6 +3,7 @@ from benchlib import peers
 from benchlib.corpus import Corpus
 from benchlib.results import AtMost, Row, Within
 from benchlib.timing import seconds
+from support import eventually
 
 LOUD_S = 600  # between polls, so that none falls into a measure
 FLAT = 1.5  # the largest account may take so many times as long as the smallest one, and still count as flat
@@ -26,10 +27,11 @@ class Watched:
         self.restart()
 
     def restart(self):
+        """What a start and its first round send; to ask for a sync would be one more."""
         self.account.umount()
         self.notes.reset()
         self.account.start_and_wait()
-        self.account.sync(SOON_S)
+        eventually(lambda: self.account.status()["rounds"] >= 1, SOON_S)
         self.notes.until_silent()
         return self.notes.traffic()
 
