@@ -10,23 +10,13 @@ set style fill solid 0.8 noborder
 """
 BARS = """set xrange [0:*]
 set yrange [{rows}-0.5:-0.5]
-set xlabel "seconds"
+set xlabel "{label}"
 set grid xtics
 set boxwidth 0.7
 unset key
 set offsets 0, graph 0.1, 0, 0
 plot $data using ($2/2):0:($2/2):(0.35):ytic(1) with boxxyerror linecolor rgb "#3a6ea5", \\
      $data using 2:0:3 with labels left offset 0.5,0
-"""
-PAIRS = """set style data histograms
-set style histogram clustered gap 1
-set ylabel "seconds"
-set logscale y
-set grid ytics
-set key top left
-set xtics rotate by -25
-set rmargin 12
-plot $data using 2:xtic(1) title "mailmount" linecolor rgb "#3a6ea5", $data using 3 title "native Maildir" linecolor rgb "#b0b0b0"
 """
 GROWTH = """set logscale xy
 set xlabel "messages in the account"
@@ -50,10 +40,14 @@ def draw(path, title, lines, body, height=420):
         raise RuntimeError(f"gnuplot: {done.stderr.strip()[-500:]}")
 
 
+def draw_bars(path, title, label, values):
+    lines = [f'{quoted(name)} {value} "{value:.2f}"' for name, value in values]
+    draw(path, title, lines, BARS.format(rows=len(lines), label=label), 120 + 40 * len(lines))
+
+
 def bars(path, figure):
     medians = {name: statistics.median(samples) for name, samples in figure["series"].items() if samples}
-    lines = [f'{quoted(name)} {value} "{value:.2f}"' for name, value in sorted(medians.items(), key=lambda item: item[1])]
-    draw(path, figure["title"], lines, BARS.format(rows=len(lines)), 120 + 40 * len(lines))
+    draw_bars(path, figure["title"], UNITS[figure["unit"]], sorted(medians.items(), key=lambda item: item[1]))
 
 
 def growth(path, figure):
@@ -64,9 +58,8 @@ def growth(path, figure):
     draw(path, figure["title"], lines, GROWTH.format(unit=UNITS[figure["unit"]], columns=len(series) + 1))
 
 
-def pairs(path, rows):
-    lines = [f"{quoted(row.what)} {row.ours} {row.floor}" for row in rows]
-    draw(path, "reading, beside a native Maildir", lines, PAIRS, 560)
+def reading(path, rows):
+    draw_bars(path, "reading in the mount", "times as long as a native Maildir", [(row.what, row.ratio) for row in rows])
 
 
 def draw_all(folder, figures, rows, say):
@@ -74,9 +67,9 @@ def draw_all(folder, figures, rows, say):
     if not shutil.which("gnuplot"):
         return []
     made = []
-    reading = [row for row in rows if row.measure in ("P5", "P6", "P7") and row.ours_samples and row.floor_samples]
+    compared = [row for row in rows if row.measure in ("P5", "P6", "P7") and row.ours_samples and row.floor_samples]
     jobs = [(f"{figure['measure'].lower()}{figure['suffix']}.svg", {"bars": bars, "growth": growth}[figure["kind"]], figure)
-            for figure in figures] + ([("reading.svg", pairs, reading)] if reading else [])
+            for figure in figures] + ([("reading.svg", reading, compared)] if compared else [])
     for name, function, data in jobs:
         try:
             function(folder / name, data)
