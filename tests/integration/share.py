@@ -1,9 +1,8 @@
 """Which tests a run takes, and in which order: for runs of tools/check, with several workers.
 
-MAILMOUNT_SHARE=one: of each test with parameters, one of them, by turns. That is for the build with sanitizers, which look at the
-code, and that is the same. MAILMOUNT_SHARE=others: what that leaves, for the other build. Tests that take long are in both; of
-those that have no parameters every other one is; and where a sanitizer has nothing to say, it is not asked. The same for all
-workers.
+MAILMOUNT_SHARE=one: of each test with parameters, one of them, by turns, and every other one of those without. That is for the build
+with sanitizers, which look at the code, and that is the same. MAILMOUNT_SHARE=others: what that leaves, for the other build. Tests that
+take long are in both; and where a sanitizer has nothing to say, it is not asked. The same for all workers.
 """
 import hashlib
 import os
@@ -51,9 +50,9 @@ def chosen(items):
     if not share:
         return items
     ones, others = split([item for item in items if not file_and_name(item).startswith(NOT_SANITIZED)])
-    if share == "one":
-        return ones
     several = {test_of(item) for item in others}
-    once = [item for item in ones if test_of(item) not in several and not file_and_name(item).startswith(LONG_ONES)]
-    left_out = {*once[::2], *(item for item in ones if test_of(item) in several)}
-    return [item for item in items if file_and_name(item).startswith(LONG_ONES) or item not in left_out]
+    single = [item for item in ones if test_of(item) not in several and not file_and_name(item).startswith(LONG_ONES)]
+    sanitized = [item for item in ones if item not in single[1::2]]
+    if share == "one":
+        return sanitized
+    return [item for item in items if file_and_name(item).startswith(LONG_ONES) or item not in sanitized]

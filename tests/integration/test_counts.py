@@ -75,7 +75,7 @@ def test_many(counted, costs):
     costs("ls -l, again", counted.cost(lambda: list_long(m), sync=False), answers=4, statements=1, commands=1)
     costs("reading, first", counted.cost(lambda: read_all(m), sync=False), answers=3 * MANY + 10, statements=2.2 * MANY, commands=1)
     costs("reading, again", counted.cost(lambda: read_all(m), sync=False), answers=3 * MANY + 10, statements=2.2 * MANY, commands=1)
-    costs("flags here", counted.cost(lambda: flag_all(m)), answers=3 * MANY + 10, notices=0, statements=42 * MANY, syncs=10, commands=40)
+    costs("flags here", counted.cost(lambda: flag_all(m)), answers=3 * MANY + 10, notices=0, statements=42 * MANY, syncs=20, commands=100)
     costs("flags there", counted.cost(flags_there), notices=4 * MANY, statements=13 * MANY, syncs=4, sent=500,
           commands=10)
 

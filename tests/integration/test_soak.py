@@ -7,4 +7,4 @@ def test_soak(world):
     problems = soak.run(15, spell_seconds=8)
     print("\n".join(soak.book.lines[-200:]))
     assert not problems
-    assert soak.book.done.total() > 20 and soak.book.faults.total() > 2
+    assert soak.book.done.total() > 20 and soak.book.faults.total() > 0
