@@ -364,7 +364,7 @@ static bool is_another_ones(struct merge *m, const struct brain_box *box, const 
 static enum worker_result create_there(struct merge *m, const struct brain_box *box, const char *name)
 {
     struct engine *e = m->e;
-    int64_t id = box->key;
+    struct boxes_gone gone = {.e = e, .id = box->key};
     struct worker_outcome outcome = {0};
     struct worker_error error = {0};
     struct worker_op op = {.verb = WORKER_CREATE, .mailbox = name};
@@ -372,7 +372,7 @@ static enum worker_result create_there(struct merge *m, const struct brain_box *
     /* It was there before, and was removed (case 83): what it held went with it, and its numbers mean nothing
      * now. */
     if (box->base.present && box->base.mailbox &&
-        cache_write(e->cache, CACHE_FROM_SERVER, CACHE_NOW, boxes_remove_row, &id) < 0)
+        cache_write(e->cache, CACHE_FROM_SERVER, CACHE_NOW, boxes_remove_row, &gone) < 0)
         return WORKER_LOCAL;
     enum worker_result r = e->worker->ops->apply(e->worker, &op, &outcome, &error);
     if (r == WORKER_REFUSED && error.err != -EEXIST) {
@@ -467,8 +467,8 @@ static enum worker_result carry_out_here(struct merge *m, const struct brain_box
             r = 0;
         }
     } else if (op->verb == BRAIN_BOX_DELETE || op->verb == BRAIN_BOX_FORGET) {
-        int64_t id = box->key;
-        r = cache_write(e->cache, CACHE_FROM_SERVER, CACHE_SOON, boxes_remove_row, &id);
+        struct boxes_gone gone = {.e = e, .id = box->key};
+        r = cache_write(e->cache, CACHE_FROM_SERVER, CACHE_SOON, boxes_remove_row, &gone);
         if (op->verb == BRAIN_BOX_DELETE)
             engine_hint(e, HINT_BOXES); /* one that is to be called so may wait for this */
     }

@@ -82,8 +82,10 @@ static enum worker_result delete_box(struct engine *e, int64_t id)
     if (r == WORKER_REFUSED)
         engine_fail_message(e, 0, id, "delete", &error);
     if (r == WORKER_DONE || r == WORKER_GONE)
-        r = cache_write(e->cache, CACHE_FROM_SERVER, CACHE_NOW, boxes_remove_row, &id) < 0 ? WORKER_LOCAL
-                                                                                           : WORKER_DONE;
+        r = cache_write(e->cache, CACHE_FROM_SERVER, CACHE_NOW, boxes_remove_row,
+                        &(struct boxes_gone){.e = e, .id = id}) < 0
+                ? WORKER_LOCAL
+                : WORKER_DONE;
     if (r == WORKER_DONE)
         engine_hint(e, HINT_BOXES); /* one of the same name may wait for this */
     return r == WORKER_REFUSED ? WORKER_DONE : r;

@@ -216,11 +216,14 @@ static bool outlives_mailbox(cache_tx *tx, const struct message *m, const struct
 }
 
 /* A message that the server had: restorable now. */
-static int remove_addressed(cache_tx *tx, const struct base_state *b)
+static int remove_addressed(cache_tx *tx, struct engine *e, const struct base_state *b)
 {
     struct message m;
     int r = message_get(cache_tx_rd(tx), b->message, &m);
-    if (r == 0 && !outlives_mailbox(tx, &m, b)) /* one that was filed elsewhere is sent there (case 42) */
+    if (r == 0 &&
+        outlives_mailbox(tx, &m, b)) /* it is sent where it is (cases 11, 42), if nobody has filed it */
+        r = follow_orphan(e, tx, &m);
+    else if (r == 0)
         r = cache_worker_apply(tx, &(struct brain_op){.verb = BRAIN_REMOVE}, &m, NULL, b->mailbox);
     if (r < 0 && r != -ENOENT)
         return r;
@@ -232,7 +235,8 @@ static int remove_addressed(cache_tx *tx, const struct base_state *b)
 int boxes_remove_row(cache_tx *tx, void *arg)
 {
     cache_rd *rd = cache_tx_rd(tx);
-    int64_t id = *(int64_t *)arg;
+    const struct boxes_gone *gone = arg;
+    int64_t id = gone->id;
     struct addressed batch;
     struct mailbox m;
     int r;
@@ -241,7 +245,7 @@ int boxes_remove_row(cache_tx *tx, void *arg)
         batch.n = 0;
         r = base_each(rd, id, 0, collect_addressed, &batch);
         for (size_t i = 0; i < batch.n && r >= 0; i++)
-            r = remove_addressed(tx, &batch.row[i]);
+            r = remove_addressed(tx, gone->e, &batch.row[i]);
     } while (r >= 0 && batch.n == REMOVE_BATCH);
     if (r >= 0)
         r = mailbox_get(rd, id, &m);

@@ -43,8 +43,13 @@ struct boxes_move {
 int boxes_put_moved(cache_tx *tx, void *move);
 
 /* The server's mailbox is gone: its mail here goes to the restorable rows, mail that the server never had
- * stays in view, and with it the mailbox. Takes an int64_t, the mailbox. */
-int boxes_remove_row(cache_tx *tx, void *id);
+ * stays in view, and with it the mailbox. Mail of the server's that stays as well (flagged or moved here) may
+ * have been filed before that: it is an orphan (cache/orphan.h). */
+struct boxes_gone {
+    struct engine *e;
+    int64_t id;
+};
+int boxes_remove_row(cache_tx *tx, void *gone);
 
 /* Before a removed mailbox is shown again: a suffix for its name if that has been given to another one. As
  * any new name it is the server's, too, from the next merge on (case 84). */

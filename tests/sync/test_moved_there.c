@@ -106,6 +106,39 @@ static void moved_by_both_into_a_mailbox_renamed_here(void **state)
     rig_end(&r);
 }
 
+/* Cases 11, 43 and 83: filed and its mailbox removed there, flagged or filed here meanwhile: one copy, where
+ * it is there. */
+static void filed_there_with_its_mailbox_removed(void **state)
+{
+    static const char *const here[] = {"flagged", "moved"};
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        static struct rig r;
+        print_message("%s\n", here[i]);
+        begin(&r, &model_full);
+        model_create(r.model, "Doomed");
+        model_append(r.model, "Doomed", mail_wire(2), FLAG_SEEN, 1600000002);
+        model_append(r.model, "Doomed", mail_wire(3), FLAG_SEEN, 1600000003);
+        rig_agree(&r);
+        rig_stop(&r);
+        rig_open(&r);
+        int64_t id = file_find(&r, "Doomed", mail_file(2));
+        if (i == 0)
+            file_flag(&r, id, FLAG_FLAGGED, 0);
+        else
+            file_move(&r, id, "INBOX");
+        model_move(r.model, "Doomed", 1, "Archive");
+        model_delete(r.model, "Doomed");
+        rig_start(&r);
+        rig_agree(&r);
+        rig_assert_once(&r, "Archive", mail_wire(2));
+        assert_int_equal(file_find(&r, "Archive", mail_file(2)), id);
+        assert_int_equal(file_row(&r, id).flags, i == 0 ? FLAG_SEEN | FLAG_FLAGGED : FLAG_SEEN);
+        assert_int_equal(rig_copies(&r, NULL, mail_wire(3)), 0);
+        rig_end(&r);
+    }
+}
+
 /* Cases 43 and 70: flags that changed here are no reason to send a message that another client filed. */
 static void flagged_here_and_moved_there_from_a_renumbered_mailbox(void **state)
 {
@@ -173,6 +206,7 @@ int main(void)
         cmocka_unit_test_teardown(moved_to_the_same_place_by_both, rig_end_open),
         cmocka_unit_test_teardown(a_mailbox_renamed_there_keeps_its_inodes, rig_end_open),
         cmocka_unit_test_teardown(moved_by_both_into_a_mailbox_renamed_here, rig_end_open),
+        cmocka_unit_test_teardown(filed_there_with_its_mailbox_removed, rig_end_open),
         cmocka_unit_test_teardown(flagged_here_and_moved_there_from_a_renumbered_mailbox, rig_end_open),
         cmocka_unit_test_teardown(moved_to_different_places_one_of_them_renumbered, rig_end_open),
         cmocka_unit_test_teardown(moved_here_and_given_a_new_uid_there, rig_end_open),
