@@ -101,11 +101,17 @@ int apply_unlink(struct fs *fs, const struct mail_place *at)
     return apply_change(&c, CACHE_SOON, unlink_change);
 }
 
-/* Out of tmp: a delivery, which is on disk before the reply. (A writer that has closed may not be released
- * yet.) */
+/* Out of tmp: a delivery, which is on disk before the reply. Of a file that is still open, or not released
+ * yet, the row learns first what was written: it is mail from now on, whatever becomes of the writer. */
 static int sync_delivery(struct fs *fs, int64_t id)
 {
-    return content_sync_work(fs->cache, id);
+    struct open_file *f = files_enter(fs->files, id);
+    if (!f)
+        return -ENOMEM;
+    int r = content_store(fs->files, f, false);
+    files_yield(fs->files, f);
+    files_leave(fs->files, f);
+    return r < 0 ? r : content_sync_work(fs->cache, id);
 }
 
 int apply_rename(struct fs *fs, const struct mail_place *from, const struct mail_place *to, bool noreplace)

@@ -9,7 +9,7 @@ from support import eventually, mail
 FILED = "2024/Filed"
 FURNITURE = ([(f"s{n}", "INBOX", "S") for n in range(10)] + [(f"c{n}", "INBOX", "S") for n in range(6)] +
              [("n0", "INBOX", ""), ("n1", "INBOX", ""), ("a0", "Archive", "S"), ("a1", "Archive", "S"), ("p0", "Project", "S"),
-              ("o0", "Old", "S"), ("f0", FILED, "FS")])
+              ("o0", "Old", "S"), ("f0", FILED, "FS"), ("x0", "Doomed", "S")])
 LARGE = [(f"l{n}", "INBOX", "S") for n in range(3)]  # of which two have room in 1 MB
 
 
@@ -27,7 +27,7 @@ def at(token, *places, version=0):
 def furnish(account, furniture=None):
     """What the server has at first."""
     w, ledger = account.witness, account.ledger
-    for box in ("Archive", "Project", "Old", FILED):
+    for box in ("Archive", "Project", "Old", "Doomed", FILED):
         w.create(box)
         ledger.know({"/" + box: True})
     ledger.know({"/INBOX": True})
@@ -84,6 +84,16 @@ class Hands:
         if how == "link":
             os.unlink(scratch)
 
+    def deliver_open(self, token, box):
+        """By a program that closes it only afterwards."""
+        scratch = self.m.box(box) / "tmp" / f"1.{token}.here"
+        final = self.m.box(box) / "new" / scratch.name
+        with open(scratch, "xb", buffering=0) as out:
+            out.write(served(body(token)))
+            os.fsync(out.fileno())
+            self.ledger.act({token: at(token, (box, ""))}, lambda: os.rename(scratch, final), durable=True)
+        self.paths[token, box] = final
+
     def write_directly(self, token, box):
         """As cp does: made under its final name, and there when it is closed."""
         final = self.m.box(box) / "cur" / f"1.{token}.here:2,S"
@@ -132,11 +142,11 @@ class Hands:
         path = self.path(token, box)
         self.ledger.act({token: absent(token)}, lambda: os.unlink(path))
 
-    def clash(self, token, states, call):
+    def clash(self, token, states, call, box="INBOX"):
         """What is done to a message that may be elsewhere, or nowhere, already: then it is not done."""
         def attempt():
             try:
-                call(self.path_now(token))
+                call(self.path_now(token, box))
             except (FileNotFoundError, AssertionError):
                 pass
         before = self.ledger.now(token)
@@ -216,6 +226,7 @@ def work(account):
 def morning(hands):
     hands.deliver("d0", "INBOX")
     hands.deliver("d1", "Archive", "S", how="link")
+    hands.deliver_open("d4", "INBOX")
     hands.flag("s0", "INBOX", "FS")
     hands.move("s1", "INBOX", "Archive")
     hands.copy("s2", "INBOX", FILED)
@@ -262,7 +273,12 @@ def conflicts(account, hands):
     w = account.witness
     for token in ("c0", "c1", "c2", "c3", "c4"):
         hands.path(token)
+    # Filed, and its mailbox removed; it may be made again, but the mail is in it no more.
+    there(account, {"x0": at("x0", ("Archive", "S"))}, lambda: w.move("Doomed", w.uid("Doomed", "x0"), "Archive"))
     uid = uids(w, "INBOX")
+    there(account, {"/Doomed": [False, True]}, lambda: w.delete("Doomed"))
+    hands.clash("x0", [at("x0", ("Archive", "S")), at("x0", ("Archive", "FS"))], lambda path: path.rename(
+        path.parent / (path.name.partition(":2,")[0] + ":2,FS")), box="Doomed")
     there(account, {"c0": at("c0", ("Archive", "S"))}, lambda: w.move("INBOX", uid["c0"], "Archive"))
     hands.clash("c0", [at("c0", ("Archive", "S")), at("c0", ("Made", "S"))], lambda path: path.rename(
         hands.m.box("Made") / "cur" / path.name))

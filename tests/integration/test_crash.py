@@ -342,6 +342,28 @@ def test_emptied_and_killed(world):
     assert world.witness.tokens("INBOX") == ["draft"]
 
 
+@pytest.mark.parametrize("forced", [True, False], ids=["fsync", "no-fsync"])
+@pytest.mark.parametrize("how", ["rename", "link"])
+def test_delivered_open_and_killed(world, how, forced):
+    """Delivered by a program that has not closed it yet: what the delivery was told is on disk, and goes to the server."""
+    m = world.mailmount
+    m.mount()
+    octets = lf(mail("open"))
+    scratch = m.box() / "tmp" / "1.open.here"
+    fd = os.open(scratch, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    os.write(fd, octets)
+    if forced:
+        os.fsync(fd)
+    (os.rename if how == "rename" else os.link)(scratch, m.box() / "new" / scratch.name)
+    survive(m)
+    with suppress(OSError):
+        os.close(fd)
+    m.start()
+    assert m.read() == {"open": octets}
+    m.sync()
+    equal(lambda: world.witness.tokens("INBOX"), ["open"])
+
+
 def test_database_lost(world):
     """Case 73: a union merge, no removals in either direction, and mail that was not sent yet is found again."""
     for number in range(5):
