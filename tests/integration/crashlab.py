@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import time
+from collections import Counter
 from pathlib import Path
 
 from daemon import Mailmount
@@ -15,6 +16,16 @@ from proxy import Proxy
 from support import equal, eventually
 
 CHANGING = re.compile(r"\b(STORE|APPEND|EXPUNGE|MOVE|COPY|CREATE|DELETE|RENAME|SUBSCRIBE|UNSUBSCRIBE)\b", re.I)
+
+
+def is_connected(pid):
+    """Has a process a connection by TCP?"""
+    try:
+        held = {os.readlink(entry.path) for entry in os.scandir(f"/proc/{pid}/fd")}
+        lines = Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]
+    except OSError:
+        return False
+    return any(f"socket:[{line.split()[9]}]" in held for line in lines)
 
 
 class Account:
@@ -52,9 +63,10 @@ class Account:
             log.seek(self.log_from)
             text = log.read()
         user = re.escape(self.user.encode())
-        began = len(re.findall(rb"imap-login: Info: Login: user=<%s>" % user, text))
-        ended = len(re.findall(rb"imap\(%s\)<\d+><[^>]*>: Info: (?:Disconnected|Connection closed|Logged out)" % user, text))
-        return began <= ended
+        began = Counter(re.findall(rb"imap-login: Info: Login: user=<%s>.* mpid=(\d+)" % user, text))
+        ended = Counter(re.findall(rb"imap\(%s\)<(\d+)><[^>]*>: Info: (?:Disconnected|Connection closed|Logged out)" % user, text))
+        # One whose client has gone before it could say hello ends without a word.
+        return all(ended[pid] >= n or not is_connected(int(pid)) for pid, n in began.items())
 
     def live(self, story, point=Point(), journal=None):
         """Plays a story in a life that ends at a point. What it came to; without a point, or beyond the last one, the
