@@ -370,10 +370,14 @@ static enum worker_result create_there(struct merge *m, const struct brain_box *
     struct worker_op op = {.verb = WORKER_CREATE, .mailbox = name};
 
     /* It was there before, and was removed (case 83): what it held went with it, and its numbers mean nothing
-     * now. */
-    if (box->base.present && box->base.mailbox &&
-        cache_write(e->cache, CACHE_FROM_SERVER, CACHE_NOW, boxes_remove_row, &gone) < 0)
-        return WORKER_LOCAL;
+     * now. If all that stayed here has been filed elsewhere there, it is not needed any more. */
+    if (box->base.present && box->base.mailbox) {
+        struct mailbox now;
+        if (cache_write(e->cache, CACHE_FROM_SERVER, CACHE_NOW, boxes_remove_row, &gone) < 0)
+            return WORKER_LOCAL;
+        if (mailbox_get(cache_reader(e->cache), gone.id, &now) < 0 || now.removed)
+            return WORKER_DONE;
+    }
     enum worker_result r = e->worker->ops->apply(e->worker, &op, &outcome, &error);
     if (r == WORKER_REFUSED && error.err != -EEXIST) {
         engine_fail_message(e, 0, box->key, "create", &error); /* case 90 */

@@ -215,13 +215,17 @@ static bool outlives_mailbox(cache_tx *tx, const struct message *m, const struct
     return m->state == MESSAGE_WRITING || moved || wanted;
 }
 
-/* A message that the server had: restorable now. */
+/* A message that the server had: it is in another mailbox already (case 43), or restorable now, or stays to
+ * be sent from where it is (cases 11 and 42), unless it turns up in another one yet. */
 static int remove_addressed(cache_tx *tx, struct engine *e, const struct base_state *b)
 {
     struct message m;
     int r = message_get(cache_tx_rd(tx), b->message, &m);
-    if (r == 0 &&
-        outlives_mailbox(tx, &m, b)) /* it is sent where it is (cases 11, 42), if nobody has filed it */
+    if (r == 0)
+        r = follow_departure(tx, &m, b);
+    if (r == 1)
+        return 0;
+    if (r == 0 && outlives_mailbox(tx, &m, b))
         r = follow_orphan(e, tx, &m);
     else if (r == 0)
         r = cache_worker_apply(tx, &(struct brain_op){.verb = BRAIN_REMOVE}, &m, NULL, b->mailbox);

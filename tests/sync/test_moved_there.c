@@ -107,36 +107,45 @@ static void moved_by_both_into_a_mailbox_renamed_here(void **state)
 }
 
 /* Cases 11, 43 and 83: filed and its mailbox removed there, flagged or filed here meanwhile: one copy, where
- * it is there. */
+ * it is there, whichever of the two was seen first. */
+static void check_filed_with_its_mailbox_removed(bool move_here, bool arrival_first)
+{
+    static struct rig r;
+    print_message("%s here, %s first\n", move_here ? "moved" : "flagged",
+                  arrival_first ? "arrival" : "removal");
+    begin(&r, &model_full);
+    model_create(r.model, "Doomed");
+    model_append(r.model, "Doomed", mail_wire(2), FLAG_SEEN, 1600000002);
+    model_append(r.model, "Doomed", mail_wire(3), FLAG_SEEN, 1600000003);
+    rig_agree(&r);
+    if (arrival_first) {
+        model_append(r.model, "Archive", mail_wire(2), FLAG_SEEN, 1600000002);
+        rig_agree(&r);
+    }
+    rig_stop(&r);
+    rig_open(&r);
+    int64_t id = file_find(&r, "Doomed", mail_file(2));
+    if (move_here)
+        file_move(&r, id, "INBOX");
+    else
+        file_flag(&r, id, FLAG_FLAGGED, 0);
+    if (!arrival_first)
+        model_move(r.model, "Doomed", 1, "Archive");
+    model_delete(r.model, "Doomed");
+    rig_start(&r);
+    rig_agree(&r);
+    rig_assert_once(&r, "Archive", mail_wire(2));
+    assert_int_equal(file_find(&r, "Archive", mail_file(2)), id);
+    assert_int_equal(file_row(&r, id).flags, move_here ? FLAG_SEEN : FLAG_SEEN | FLAG_FLAGGED);
+    assert_int_equal(rig_copies(&r, NULL, mail_wire(3)), 0);
+    rig_end(&r);
+}
+
 static void filed_there_with_its_mailbox_removed(void **state)
 {
-    static const char *const here[] = {"flagged", "moved"};
     (void)state;
-    for (size_t i = 0; i < 2; i++) {
-        static struct rig r;
-        print_message("%s\n", here[i]);
-        begin(&r, &model_full);
-        model_create(r.model, "Doomed");
-        model_append(r.model, "Doomed", mail_wire(2), FLAG_SEEN, 1600000002);
-        model_append(r.model, "Doomed", mail_wire(3), FLAG_SEEN, 1600000003);
-        rig_agree(&r);
-        rig_stop(&r);
-        rig_open(&r);
-        int64_t id = file_find(&r, "Doomed", mail_file(2));
-        if (i == 0)
-            file_flag(&r, id, FLAG_FLAGGED, 0);
-        else
-            file_move(&r, id, "INBOX");
-        model_move(r.model, "Doomed", 1, "Archive");
-        model_delete(r.model, "Doomed");
-        rig_start(&r);
-        rig_agree(&r);
-        rig_assert_once(&r, "Archive", mail_wire(2));
-        assert_int_equal(file_find(&r, "Archive", mail_file(2)), id);
-        assert_int_equal(file_row(&r, id).flags, i == 0 ? FLAG_SEEN | FLAG_FLAGGED : FLAG_SEEN);
-        assert_int_equal(rig_copies(&r, NULL, mail_wire(3)), 0);
-        rig_end(&r);
-    }
+    for (int i = 0; i < 4; i++)
+        check_filed_with_its_mailbox_removed(i & 1, i & 2);
 }
 
 /* Cases 43 and 70: flags that changed here are no reason to send a message that another client filed. */
