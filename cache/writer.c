@@ -226,15 +226,20 @@ static void announce(struct cache *c, struct cache_tx *tx)
     }
 }
 
+static int roll_back(struct writer *w)
+{
+    static const char sql[] = "ROLLBACK";
+    return statement_do(&w->tx.rd, sql);
+}
+
 static int run_alone(struct writer *w, struct request *r)
 {
-    static const char sql_rollback[] = "ROLLBACK";
     int err = run_request(&w->tx, r);
     if (err || r->result >= 0)
         return err ? err : commit_group(w);
     w->tx.events = 0;
     w->tx.workless_n = 0;
-    return statement_do(&w->tx.rd, sql_rollback);
+    return roll_back(w);
 }
 
 static int run_group(struct writer *w, struct request *group, bool full)
@@ -250,7 +255,6 @@ static int run_group(struct writer *w, struct request *group, bool full)
 /* Carries out a group, and sets its results. */
 static void serve(struct writer *w, struct request *group)
 {
-    static const char sql_rollback[] = "ROLLBACK";
     bool full = false;
     for (struct request *r = group; r; r = r->next)
         full |= r->durability == CACHE_NOW;
@@ -259,7 +263,7 @@ static void serve(struct writer *w, struct request *group)
         err = settle_group(w, full);
         announce(w->cache, &w->tx);
     } else if (!sqlite3_get_autocommit(w->tx.rd.db)) {
-        statement_do(&w->tx.rd, sql_rollback);
+        roll_back(w);
     }
     for (struct request *r = group; r && err; r = r->next) {
         if (r->result >= 0)

@@ -71,11 +71,11 @@ def test_many(counted, costs):
     until_silent(counted.wire)
     costs("no-op", counted.cost(lambda: None), answers=0, notices=0, statements=120, rows=40, syncs=1, sent=600, received=1000,
           commands=8)
-    costs("ls -l, first", counted.cost(lambda: list_long(m), sync=False), answers=12, statements=100, commands=6)
-    costs("ls -l, again", counted.cost(lambda: list_long(m), sync=False), answers=8, statements=100, commands=6)
-    costs("reading, first", counted.cost(lambda: read_all(m), sync=False), answers=3 * MANY + 10, statements=2.2 * MANY, commands=6)
-    costs("reading, again", counted.cost(lambda: read_all(m), sync=False), answers=3 * MANY + 10, statements=2.2 * MANY, commands=6)
-    costs("flags here", counted.cost(lambda: flag_all(m)), answers=3 * MANY + 10, notices=0, statements=42 * MANY, syncs=20, commands=100)
+    costs("ls -l, first", counted.cost(lambda: list_long(m), sync=False), answers=60, statements=200, commands=12)
+    costs("ls -l, again", counted.cost(lambda: list_long(m), sync=False), answers=60, statements=200, commands=12)
+    costs("reading, first", counted.cost(lambda: read_all(m), sync=False), answers=3 * MANY + 60, statements=2.4 * MANY, commands=12)
+    costs("reading, again", counted.cost(lambda: read_all(m), sync=False), answers=3 * MANY + 60, statements=2.4 * MANY, commands=12)
+    costs("flags here", counted.cost(lambda: flag_all(m)), answers=3 * MANY + 60, notices=10, statements=42 * MANY, syncs=20, commands=100)
     costs("flags there", counted.cost(flags_there), notices=4 * MANY, statements=13 * MANY, syncs=8, sent=1200, commands=24)
 
 
