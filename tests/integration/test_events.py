@@ -117,11 +117,13 @@ def test_fanotify(world):
 
 
 def test_nothing_that_was_done_here_is_shown_twice(world, watch):
-    world.witness.append("INBOX", mail("mine"), ["\\Seen"])
     m = world.mailmount
     m.mount()
     w = watch(m.box() / "cur", m.box() / "new")
+    world.witness.append("INBOX", mail("mine"), ["\\Seen"])
+    eventually(lambda: w.read(0.1))  # its arrival is shown, whenever: only then does what is done here begin
     path = only(m.box() / "cur")
+    w.seen.clear()
     os.rename(path, path.with_name(path.name + "F"))
     made = m.deliver(mail("made"))
     m.sync()

@@ -55,11 +55,17 @@ def mounts():
                 if path.startswith(f"{HOME}/")]
 
 
+def sockets():
+    """What servers with a deep home have in /tmp."""
+    return set(Path("/tmp").glob("mailmount-dovecot-*"))
+
+
+OTHERS = sockets()  # of servers that somebody else has, or that were killed
+
+
 def folders():
-    """What there is below HOME, but for the folders that any program may make there, and what a server with a deep home has in
-    /tmp."""
-    sockets = [path for path in Path("/tmp").glob("mailmount-dovecot-*") if path.stat().st_uid == os.getuid()]
-    return sorted(map(str, [*sockets, *(set(HOME.rglob("*")) - {STATE.parent, STATE.parent.parent})]))
+    """What there is below HOME, but for the folders that any program may make there, and the trial's sockets."""
+    return sorted(map(str, (sockets() - OTHERS) | (set(HOME.rglob("*")) - {STATE.parent, STATE.parent.parent})))
 
 
 @pytest.fixture(scope="module")
