@@ -1,12 +1,23 @@
+/*
+ * Whoever unmounts shall never be told "busy" because of us, so the hand does not work on the mount but on a
+ * clone of it that is attached nowhere (open_tree(2)): the same files, to the kernel and to those who watch
+ * them, but a user of its own only. Unmounted meanwhile, the file system ends when the batch does. To clone a
+ * mount takes CAP_SYS_ADMIN over the mount namespace. Who is not root has it in a namespace of its own, a
+ * copy, which only a child enters, for it holds copies of all mounts until it goes. Its descriptors are those
+ * of the hand, so the clone is there when it has ended. Where the system denies that, the hand opens the
+ * mount.
+ */
 #include "hand.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -17,6 +28,7 @@
 #define SOCKET 3 /* its only descriptor, in the child */
 #define END_TRIES 100
 #define END_WAIT_US 10000
+#define CLONER_STACK 65536
 
 struct order {
     enum hand_verb verb;
@@ -32,14 +44,55 @@ struct hand {
 
 /* ---- the child: system calls only, for other threads of its parent may have held any lock ---- */
 
+struct cloner {
+    const char *mountpoint;
+    int ret; /* the clone, or -errno */
+};
+
+static int clone_mount(const char *mountpoint)
+{
+    int fd = open_tree(AT_FDCWD, mountpoint, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    return fd < 0 ? -errno : fd;
+}
+
+/* In namespaces of its own; an unmount is not to look for the mount in this one. */
+static int live_as_cloner(void *arg)
+{
+    struct cloner *c = arg;
+    c->ret = mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ? -errno : clone_mount(c->mountpoint);
+    return 0;
+}
+
+static int clone_mount_elsewhere(const char *mountpoint)
+{
+    static char stack[CLONER_STACK] __attribute__((aligned(16)));
+    struct cloner c = {.mountpoint = mountpoint, .ret = -EPERM};
+    int flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_FILES | CLONE_VM | CLONE_VFORK | SIGCHLD;
+    return clone(live_as_cloner, stack + sizeof(stack), flags, &c) < 0 ? -errno : c.ret;
+}
+
+/* A descriptor of the mount's root. -errno. */
+static int open_root(const char *mountpoint)
+{
+    static bool is_denied;
+    int fd = is_denied ? -EPERM : clone_mount(mountpoint);
+    if (fd == -EPERM && !is_denied)
+        fd = clone_mount_elsewhere(mountpoint);
+    if (fd >= 0 || fd == -ENOENT || fd == -ENOTCONN)
+        return fd;
+    is_denied = fd != -EINVAL; /* of one that has mounts below it, which is busy anyway */
+    fd = open(mountpoint, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return fd < 0 ? -errno : fd;
+}
+
 static int begin(const char *mountpoint, const char *proof, int *root)
 {
     struct stat st;
     if (*root >= 0)
         close(*root);
-    *root = open(mountpoint, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    *root = open_root(mountpoint);
     if (*root < 0)
-        return -errno;
+        return *root;
     if (fstatat(*root, proof, &st, AT_SYMLINK_NOFOLLOW) == 0)
         return 0;
     int err = -errno;
@@ -99,6 +152,8 @@ static void become_the_hand(int socket)
     sigaction(SIGTERM, &ignore, NULL);
     sigaction(SIGINT, &ignore, NULL);
     sigaction(SIGHUP, &ignore, NULL);
+    sigaction(SIGCHLD, &ignore,
+              NULL); /* nobody waits for the cloner to end, which takes longer than its work */
     sigfillset(&all);
     sigprocmask(SIG_UNBLOCK, &all, NULL);
     prctl(PR_SET_NAME, "mailmount-hand");

@@ -4,8 +4,8 @@
  *
  * Not a thread: one that waits for its own mount cannot be killed, and keeps the process, and with it the
  * mount, for ever. This process has no descriptor but its end of a socket; when the daemon ends, however it
- * does, the kernel answers whatever it waits for, and it ends too. It holds a directory of the mount only
- * between begin and end.
+ * does, the kernel answers whatever it waits for, and it ends too. It holds the file system only between begin
+ * and end, and the mount itself, so that to unmount it would be busy, not even then, where the system lets it.
  */
 #include <stdbool.h>
 #include <sys/types.h>
@@ -13,11 +13,11 @@
 struct hand;
 
 enum hand_verb {
-    HAND_BEGIN,  /* opens the mount point, and looks up the name `from` in it, which only this mount has */
+    HAND_BEGIN,  /* opens the mount's root, and looks up the name `from` in it, which only this mount has */
     HAND_RENAME, /* from to to, which must not be there */
     HAND_UNLINK, /* from */
     HAND_TOUCH,  /* from: sets its times to now */
-    HAND_END,    /* closes the mount point */
+    HAND_END,    /* closes it */
 };
 
 /* Starts it. -errno. */

@@ -313,7 +313,8 @@ static int unmount_once(const char *mountpoint, struct fault *f)
                      strerror(errno));
 }
 
-/* The daemon's hand is there for a moment at a time, and counts as nobody. */
+/* The daemon's hand is there for a moment at a time where it cannot have a clone (fs/hand.c), and counts as
+ * nobody. */
 int mounts_unmount(const char *mountpoint, struct fault *f)
 {
     int r = unmount_once(mountpoint, f);
