@@ -1,5 +1,7 @@
 """tools/bench, with next to no mail: what it measures is there and can be; that it measures well is for people to see."""
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -48,6 +50,58 @@ def test_measures(folder, program):
     assert rows[2]["peer_name"] == "offlineimap" and rows[2]["peer"] is None
     assert all(line in said for line in ("With 1/1000 of the mail only", "wire + disk", "STORE commands"))
     assert results["machine"]["cores"] >= 1 and results["settings"]["divisor"] == 1000
+
+
+@pytest.fixture
+def build(folder, program):
+    """A build's folders: with mailmount, and nothing else yet."""
+    made = folder / "build"
+    shutil.rmtree(made, ignore_errors=True)
+    for part in ("main", "tests/floor"):
+        (made / part).mkdir(parents=True)
+    shutil.copy2(program, made / "main" / "mailmount")
+    return made
+
+
+@pytest.fixture
+def build_with_floor(build, program):
+    named = os.environ.get("MAILMOUNT_TEST_FLOORFS")
+    floorfs = Path(named) if named else program.parents[1] / "tests" / "floor" / "floorfs"
+    if not floorfs.exists():
+        pytest.skip("no floorfs: build with -Dtests=enabled, or set MAILMOUNT_TEST_FLOORFS")
+    shutil.copy2(floorfs, build / "tests" / "floor" / "floorfs")
+    return build
+
+
+def by_floor(results):
+    """{floor: {what: row}} of rows that are measured where nothing needs to be cold."""
+    found = {}
+    for row in results["rows"]:
+        if not row["what"].endswith("cold"):
+            found.setdefault(row["floor_name"], {})[row["what"]] = row
+    return found
+
+
+def test_floor_of_fuse(folder, build_with_floor):
+    status, said, results = bench(folder, build_with_floor / "main" / "mailmount", "P5", "P6")
+    assert status == 0, said
+    rows = by_floor(results)
+    native, fuse = rows["native"], rows["FUSE, from memory"]
+    assert list(native) == list(fuse) and len(fuse) == 5, "one beside each"
+    for what, row in fuse.items():
+        assert row["goal"] is None and row["ours"] == native[what]["ours"] and 0.0001 < row["floor"] < 30
+        assert row["ratio"] == pytest.approx(row["ours"] / row["floor"])
+    assert all(row["goal"] for row in native.values())
+    assert "(FUSE, from memory)" in said
+
+
+def test_no_floor_of_fuse(folder, build):
+    status, said, results = bench(folder, build / "main" / "mailmount", "P5")
+    assert status == 0 and said.count("no floorfs") == 1, said
+    (row,) = by_floor(results)["FUSE, from memory"].values()
+    assert row["ours"] > 0 and row["floor"] is row["ratio"] is row["met"] is None
+    (row,) = by_floor(results)["native"].values()
+    assert row["floor"] > 0 and row["met"] is not None
 
 
 def test_measure_that_fails(folder):

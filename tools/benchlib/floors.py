@@ -4,10 +4,16 @@ import os
 import shutil
 import socket
 import ssl
+import subprocess
+import time
+
+from benchlib.timing import child_setup
+from support import mountinfo
 
 PIECE = 1 << 20
 LINE = 4096  # an answer to LOGIN is long
 TIMEOUT_S = 600
+END_S = 20
 
 
 class Sink:
@@ -84,3 +90,44 @@ def remove(folder):
     """And nobody has to wait for it later."""
     shutil.rmtree(folder, ignore_errors=True)
     syncfs(os.path.dirname(folder))
+
+
+def floorfs_of(program):
+    """Of the same build as mailmount; None where it was not built."""
+    found = program.parents[1] / "tests" / "floor" / "floorfs"
+    return found if os.access(found, os.X_OK) else None
+
+
+class FloorMount:
+    """A native tree in floorfs, the least that FUSE needs. root: a folder to mount it on. It must not change meanwhile."""
+
+    def __init__(self, floorfs, tree, root):
+        self.command, self.root = [floorfs, tree, root], root
+        self.process = None
+
+    def ready(self):
+        """Mounted, if it was not."""
+        if not self.process or self.process.poll() is not None:
+            self.remount()
+
+    def remount(self):
+        """Returns when the root is there; what the walk before that takes is nobody's business."""
+        self.close()
+        outside = os.stat(self.root).st_dev
+        self.process = subprocess.Popen(self.command, cwd="/", stdin=subprocess.DEVNULL, preexec_fn=child_setup, start_new_session=True)
+        while os.stat(self.root).st_dev == outside:
+            if self.process.poll() is not None:
+                raise RuntimeError(f"floorfs ended with {self.process.returncode}")
+            time.sleep(0.0005)
+
+    def close(self):
+        if self.process:
+            self.process.terminate()
+            try:
+                self.process.wait(END_S)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+            self.process = None
+        if str(self.root) in mountinfo():
+            subprocess.run(["fusermount3", "-uzq", str(self.root)], check=False)

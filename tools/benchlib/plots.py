@@ -67,7 +67,7 @@ def draw_all(folder, figures, rows, say):
     if not shutil.which("gnuplot"):
         return []
     made = []
-    compared = [row for row in rows if row.measure in ("P5", "P6", "P7") and row.ours_samples and row.floor_samples]
+    compared = [row for row in rows if row.measure in ("P5", "P6", "P7") and row.goal and row.ours_samples and row.floor_samples]
     jobs = [(f"{figure['measure'].lower()}{figure['suffix']}.svg", {"bars": bars, "growth": growth}[figure["kind"]], figure)
             for figure in figures] + ([("reading.svg", reading, compared)] if compared else [])
     for name, function, data in jobs:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import janitor
 from benchlib.corpus import Corpora
+from benchlib.floors import FloorMount, floorfs_of
 from benchlib.wire import FarWire, Notes, Wire
 from daemon import Mailmount
 from imapclient import Witness
@@ -60,7 +61,7 @@ class Stage:
     """program: mailmount; folder: where to work, on the disk that is measured; close() leaves nothing of it."""
 
     def __init__(self, program, cache, say):
-        self.program, self.say = program, say
+        self.program, self.floorfs, self.say = program, floorfs_of(program), say
         tempfile.tempdir = str(cache)  # where the janitor looks for what killed runs left
         janitor.clean()
         self.folder = Path(tempfile.mkdtemp(prefix=janitor.PREFIX))
@@ -133,6 +134,17 @@ class Stage:
     def scratch(self):
         """The name of a new file or folder."""
         return self.folder / f"s{next(self.numbers)}"
+
+    def floor_mount(self, tree):
+        """A native tree in floorfs, not mounted yet; None where floorfs was not built."""
+        if not self.floorfs:
+            self.say(f"no floorfs was built with {self.program}: what FUSE itself costs is not measured")
+            return None
+        root = self.scratch()
+        root.mkdir()
+        made = FloorMount(self.floorfs, tree, root)
+        self.closers.append(made)
+        return made
 
     def witness(self, user):
         made = Witness(self.server.plain_port, user, self.server.password)

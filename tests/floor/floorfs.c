@@ -1,0 +1,249 @@
+/*
+ * What FUSE itself costs, for tools/bench: a Maildir tree of the disk, served read-only from memory.
+ *
+ *   floorfs TREE MOUNTPOINT       in the foreground, until it is unmounted or a signal asks it to end
+ *
+ * It answers the kernel as mailmount does (entries and attributes for ever, cached listings, opens that keep
+ * pages and need no flush), but has nothing to find out for it: the tree is walked once, before it is
+ * mounted, and must not change. An open is a request and an answer. Only when the kernel has no pages, the
+ * native file is opened, for that one read, which most messages fit in. What a program needs longer here than
+ * in the tree itself, no file system in user space can save it that wants to be told of opens; what it needs
+ * longer in mailmount than here is mailmount's.
+ */
+#include <err.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <fts.h>
+#include <fuse_lowlevel.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define FOREVER_S (86400.0 * 365)
+#define BUCKETS (1u << 18)
+
+/* Inode numbers for the kernel are places in `nodes`, and so are the cookies of a listing, which the root is
+ * never part of. What programs are shown are the native inode numbers: some read in their order. */
+enum { NOBODY, ROOT = FUSE_ROOT_ID, DOT = ROOT, DOT_DOT, FIRST_ENTRY };
+
+struct node {
+    struct stat st;
+    const char *path, *name; /* the name is the end of the path */
+    unsigned parent;
+    unsigned first, last; /* of a directory's entries, which go on by next */
+    unsigned next, next_in_bucket;
+};
+
+/* Written before the mount, and only read from then on. */
+static struct node *nodes;
+static unsigned count = FIRST_ENTRY, room, buckets[BUCKETS];
+
+/* ---- the tree ---- */
+
+static unsigned *bucket_of(unsigned dir, const char *name)
+{
+    uint32_t hash = 2166136261u ^ dir; /* FNV-1a */
+    for (; *name; name++)
+        hash = (hash ^ (unsigned char)*name) * 16777619u;
+    return &buckets[hash % BUCKETS];
+}
+
+static void link_entry(unsigned number)
+{
+    struct node *entry = &nodes[number], *dir = &nodes[entry->parent];
+    unsigned *bucket = bucket_of(entry->parent, entry->name);
+    entry->next_in_bucket = *bucket;
+    *bucket = number;
+    *(dir->last ? &nodes[dir->last].next : &dir->first) = number;
+    dir->last = number;
+}
+
+/* Its number is left where its own entries find it. */
+static void add_node(FTSENT *f)
+{
+    bool root = f->fts_level == FTS_ROOTLEVEL;
+    unsigned number = root ? ROOT : count++;
+    if (number >= room) {
+        room = 2 * room + 4096;
+        nodes = reallocarray(nodes, room, sizeof(*nodes));
+    }
+    const char *path = strdup(f->fts_path);
+    if (!nodes || !path)
+        err(1, "%s", f->fts_path);
+    struct node *made = &nodes[number];
+    *made = (struct node){.st = *f->fts_statp, .path = path};
+    made->name = path + f->fts_pathlen - f->fts_namelen;
+    made->parent = root ? ROOT : (unsigned)f->fts_parent->fts_number;
+    f->fts_number = number;
+    if (!root)
+        link_entry(number);
+}
+
+static void walk(char *tree)
+{
+    FTS *fts = fts_open((char *[]){tree, NULL}, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
+    FTSENT *f;
+    while (fts && (f = fts_read(fts))) {
+        if (f->fts_info == FTS_D || f->fts_info == FTS_F)
+            add_node(f);
+        else if (f->fts_info != FTS_DP)
+            errx(1, "%s: neither a file nor a directory that can be read", f->fts_path);
+    }
+    if (errno)
+        err(1, "%s", tree);
+    fts_close(fts);
+}
+
+/* ---- names and attributes ---- */
+
+static void op_init(void *userdata, struct fuse_conn_info *conn)
+{
+    (void)userdata;
+    conn->want &= ~(unsigned)FUSE_CAP_READDIRPLUS_AUTO;
+    conn->want |= conn->capable & (FUSE_CAP_READDIRPLUS | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_PARALLEL_DIROPS);
+}
+
+/* Of NOBODY: the kernel may remember that there is no such name. */
+static struct fuse_entry_param entry_of(unsigned number)
+{
+    struct fuse_entry_param e = {.ino = number, .attr_timeout = FOREVER_S, .entry_timeout = FOREVER_S};
+    if (number != NOBODY)
+        e.attr = nodes[number].st;
+    return e;
+}
+
+static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+    unsigned i = *bucket_of((unsigned)parent, name);
+    while (i && (nodes[i].parent != parent || strcmp(nodes[i].name, name) != 0))
+        i = nodes[i].next_in_bucket;
+    struct fuse_entry_param e = entry_of(i);
+    fuse_reply_entry(req, &e);
+}
+
+static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    (void)fi;
+    fuse_reply_attr(req, &nodes[ino].st, FOREVER_S);
+}
+
+/* ---- directories ---- */
+
+static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    (void)ino;
+    fi->cache_readdir = fi->keep_cache = 1;
+    fuse_reply_open(req, fi);
+}
+
+static unsigned cookie_after(unsigned dir, unsigned cookie)
+{
+    if (cookie < DOT_DOT)
+        return cookie + 1;
+    return cookie == DOT_DOT ? nodes[dir].first : nodes[cookie].next;
+}
+
+/* Returns how much room it needs; if that is too much, it was not added. */
+static size_t add_entry(fuse_req_t req, char *at, size_t space, unsigned dir, unsigned cookie, bool plus)
+{
+    const char *name = cookie == DOT ? "." : cookie == DOT_DOT ? ".." : nodes[cookie].name;
+    struct fuse_entry_param e = entry_of(cookie == DOT       ? dir
+                                         : cookie == DOT_DOT ? nodes[dir].parent
+                                                             : cookie);
+    if (cookie < FIRST_ENTRY)
+        e.ino = NOBODY; /* the kernel knows them */
+    return plus ? fuse_add_direntry_plus(req, at, space, name, &e, cookie)
+                : fuse_add_direntry(req, at, space, name, &e.attr, cookie);
+}
+
+static void read_dir(fuse_req_t req, fuse_ino_t dir, size_t size, off_t off, bool plus)
+{
+    char *buffer = malloc(size);
+    size_t used = 0, need;
+    unsigned cookie = off < count ? (unsigned)off : NOBODY;
+    if (!buffer) {
+        fuse_reply_err(req, ENOMEM);
+        return;
+    }
+    while ((cookie = cookie_after((unsigned)dir, cookie))) {
+        need = add_entry(req, buffer + used, size - used, (unsigned)dir, cookie, plus);
+        if (need > size - used)
+            break;
+        used += need;
+    }
+    fuse_reply_buf(req, buffer, used);
+    free(buffer);
+}
+
+static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+{
+    (void)fi;
+    read_dir(req, ino, size, off, false);
+}
+
+static void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+{
+    (void)fi;
+    read_dir(req, ino, size, off, true);
+}
+
+/* ---- files; libfuse itself answers a release ---- */
+
+static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    (void)ino;
+    fi->keep_cache = fi->noflush = 1;
+    fuse_reply_open(req, fi);
+}
+
+static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+{
+    (void)fi;
+    int fd = open(nodes[ino].path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        fuse_reply_err(req, errno);
+        return;
+    }
+    struct fuse_bufvec out = FUSE_BUFVEC_INIT(size);
+    out.buf[0].flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK;
+    out.buf[0].fd = fd;
+    out.buf[0].pos = off;
+    fuse_reply_data(req, &out, FUSE_BUF_SPLICE_MOVE);
+    close(fd);
+}
+
+static const struct fuse_lowlevel_ops ops = {
+    .init = op_init,
+    .lookup = op_lookup,
+    .getattr = op_getattr,
+    .opendir = op_opendir,
+    .readdir = op_readdir,
+    .readdirplus = op_readdirplus,
+    .open = op_open,
+    .read = op_read,
+};
+
+int main(int argc, char **argv)
+{
+    char *options[] = {"floorfs", "-o", "default_permissions,ro,subtype=floorfs,fsname=floorfs"};
+    struct fuse_args args = FUSE_ARGS_INIT(3, options);
+    struct fuse_loop_config *config = fuse_loop_cfg_create();
+    if (argc != 3 || !config)
+        errx(2, "usage: floorfs TREE MOUNTPOINT");
+    walk(argv[1]);
+    struct fuse_session *se = fuse_session_new(&args, &ops, sizeof(ops), NULL);
+    if (!se || fuse_set_signal_handlers(se) != 0 || fuse_session_mount(se, argv[2]) != 0)
+        return 1; /* libfuse has said why */
+    fuse_loop_cfg_set_idle_threads(config, 10);
+    fuse_loop_cfg_set_clone_fd(config, 0);
+    int r = fuse_session_loop_mt(se, config); /* more than 0: the signal that has ended it */
+    fuse_session_unmount(se);
+    fuse_remove_signal_handlers(se);
+    fuse_session_destroy(se);
+    fuse_loop_cfg_destroy(config);
+    fuse_opt_free_args(&args);
+    return r < 0;
+}
