@@ -51,6 +51,7 @@ static int copy_options(struct cache *c, const struct cache_options *o)
     c->wire_bodies = o->wire_bodies;
     c->note_use = o->note_use;
     c->look_only = o->look_only;
+    c->vfs = o->exclusive ? "unix-excl" : NULL;
     c->dir = strdup(o->dir);
     c->host = strdup(o->host ? o->host : host);
     if (!c->dir || !c->host || asprintf(&c->path, "%s/mail.db", o->dir) < 0)
@@ -84,6 +85,8 @@ static int take_lock(struct cache *c, struct fault *f)
 
 static int database_fault(struct cache *c, int err, const char *what, struct fault *f)
 {
+    if (err == -EBUSY)
+        return fault_set(f, FAULT_AGAIN, err, "%s: %s: another mailmount has it (try again)", c->path, what);
     const char *why = err == -EIO ? "it is damaged or cannot be read" : strerror(-err);
     return fault_set(f, FAULT_IO, err, "%s: %s: %s", c->path, what, why);
 }
@@ -169,10 +172,11 @@ static int open_to_look(struct cache *c, struct fault *f)
     unsigned keywords;
     if (faccessat(c->dirfd, "mail.db", F_OK, 0))
         return fault_set(f, FAULT_IO, -errno, "%s: %s", c->path, strerror(errno));
-    struct cache_rd *rd = cache_reader(c);
-    if (!rd)
-        return database_fault(c, -EIO, "cannot be opened", f);
-    int err = check_version(c, rd, &version, f);
+    struct cache_rd *rd;
+    int err = reader_open(c, &rd);
+    if (err)
+        return database_fault(c, err, "cannot be opened", f);
+    err = check_version(c, rd, &version, f);
     if (err)
         return err;
     err = keyword_load(rd, &c->keywords, &keywords);

@@ -30,6 +30,9 @@ struct cache_options {
     const char *host; /* for the names of new files; NULL: gethostname */
     bool note_use;    /* cache_limit is set: see body_evict */
     bool wire_bodies; /* line_endings = crlf: new bodies are kept and served in wire form */
+    /* No other process looks into the database meanwhile: its look_only is -EBUSY. What SQLite then keeps to
+     * itself, which pages are in the log and who reads, costs each transaction no system call. */
+    bool exclusive;
     /* For status without a daemon: no lock, no writer (cache_write is -EROFS), nothing created; -ENOENT. */
     bool look_only;
 };

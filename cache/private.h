@@ -28,6 +28,7 @@ struct cache {
     int lockfd; /* -1 for look_only */
     bool wire_bodies, note_use;
     bool look_only;
+    const char *vfs; /* SQLite's, NULL: the usual one */
     struct listener listener[LISTENERS_MAX];
     unsigned listeners;
 
@@ -102,6 +103,8 @@ int generation_advance(struct cache *c, struct cache_tx *tx);
 /* reader.c */
 int readers_init(struct cache *c);
 void readers_finish(struct cache *c);
+/* What cache_reader gives to this thread, and does not open again. -errno. */
+int reader_open(struct cache *c, struct cache_rd **ret);
 
 /* writer.c. new opens the connection, durable with each commit, which is the caller's until start makes the
  * thread. */

@@ -48,12 +48,12 @@ void readers_finish(struct cache *c)
     pthread_mutex_destroy(&c->readers_lock);
 }
 
-static int open_reader(struct cache *c, struct cache_rd **ret)
+int reader_open(struct cache *c, struct cache_rd **ret)
 {
     struct cache_rd *rd = malloc(sizeof *rd);
     if (!rd)
         return -ENOMEM;
-    int err = connection_open(c, c->path, SQLITE_OPEN_READONLY, rd);
+    int err = connection_open(c, c->path, SQLITE_OPEN_READONLY, c->vfs, rd);
     if (!err) {
         err = -pthread_setspecific(c->reader_key, rd);
         if (err)
@@ -76,7 +76,7 @@ cache_rd *cache_reader(struct cache *c)
     struct cache_rd *rd = pthread_getspecific(c->reader_key);
     if (rd)
         return rd;
-    int err = open_reader(c, &rd);
+    int err = reader_open(c, &rd);
     if (err) {
         log_error("cache: the database cannot be opened for reading (%d)", err);
         return NULL;

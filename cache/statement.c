@@ -79,12 +79,12 @@ static int configure(struct cache_rd *rd)
     return connection_run(rd, sql);
 }
 
-int connection_open(struct cache *c, const char *path, int flags, struct cache_rd *ret)
+int connection_open(struct cache *c, const char *path, int flags, const char *vfs, struct cache_rd *ret)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, configure_library);
     *ret = (struct cache_rd){.cache = c};
-    int rc = sqlite3_open_v2(path, &ret->db, flags | SQLITE_OPEN_NOMUTEX, NULL);
+    int rc = sqlite3_open_v2(path, &ret->db, flags | SQLITE_OPEN_NOMUTEX, vfs);
     int err = rc == SQLITE_OK ? configure(ret) : connection_errno(rc);
     if (err)
         connection_close(ret);

@@ -41,8 +41,8 @@ struct cache_rd {
     struct cache_rd *next;       /* of the cache's readers, protected by its readers_lock */
 };
 
-/* Opens the database at path. flags as for sqlite3_open_v2. */
-int connection_open(struct cache *c, const char *path, int flags, struct cache_rd *ret);
+/* Opens the database at path. flags and vfs as for sqlite3_open_v2. */
+int connection_open(struct cache *c, const char *path, int flags, const char *vfs, struct cache_rd *ret);
 void connection_close(struct cache_rd *rd);
 /* Runs constant SQL that is not worth keeping. */
 int connection_run(struct cache_rd *rd, const char *sql);

@@ -435,7 +435,7 @@ int writer_new(struct cache *c, struct writer **ret)
         return -ENOMEM;
     w->cache = c;
     w->last = &w->first;
-    int err = connection_open(c, c->path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, &w->tx.rd);
+    int err = connection_open(c, c->path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, c->vfs, &w->tx.rd);
     if (!err)
         err = connection_run(&w->tx.rd, "PRAGMA synchronous = FULL");
     if (err) {

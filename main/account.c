@@ -74,9 +74,10 @@ static int open_after_the_hung(struct account *a, const struct cache_options *op
     return r;
 }
 
-static int open_cache(struct account *a, struct fault *f)
+static int open_cache(struct account *a, bool serves, struct fault *f)
 {
     struct cache_options options = {.dir = a->config->data_dir,
+                                    .exclusive = serves,
                                     .note_use = a->config->cache_limit > 0,
                                     .wire_bodies = a->config->line_endings == CONFIG_CRLF};
     int r = cache_open(&options, &a->cache, f);
@@ -88,12 +89,12 @@ static int open_cache(struct account *a, struct fault *f)
     return r;
 }
 
-int account_open(struct account *a, const struct config_account *config, struct fault *f)
+int account_open(struct account *a, const struct config_account *config, bool serves, struct fault *f)
 {
     *a = (struct account){.config = config};
     signal(SIGPIPE, SIG_IGN); /* a server that hangs up is an error of write, no reason to die */
     signal(SIGXFSZ, SIG_IGN); /* and so is a limit on the size of files */
-    int r = open_cache(a, f);
+    int r = open_cache(a, serves, f);
     if (r < 0)
         return r;
     r = work_recover(a->cache);

@@ -14,8 +14,9 @@ struct account {
 };
 
 /* Opens the cache, recovers work files, makes the engine. Never waits for the network. Zero-initialised is
- * closed, and so is *a after an error. */
-int account_open(struct account *a, const struct config_account *config, struct fault *f);
+ * closed, and so is *a after an error. serves: this process answers on the control socket, so nobody else
+ * need look into the cache. */
+int account_open(struct account *a, const struct config_account *config, bool serves, struct fault *f);
 void account_close(struct account *a); /* everything is on disk afterwards; a stopped engine only */
 
 /* Tries one connection and login of its own, to learn why the engine is off line. 0: it worked. */

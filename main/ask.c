@@ -40,7 +40,7 @@ json_t *ask_cache(struct cache *c, const char *request)
 static json_t *ask_unmounted(const struct config_account *a, const char *request, struct fault *f)
 {
     struct account account;
-    int r = account_open(&account, a, f);
+    int r = account_open(&account, a, false, f);
     if (r == -EBUSY)
         f->err = 0;
     if (r < 0)

@@ -10,13 +10,15 @@
 #include "status.h"
 
 #define ANSWER_MS 10000
+#define TRIES 3 /* each waits for SQLite, five seconds */
 
 struct status_words {
     const char *account;
     bool json, watch;
 };
 
-/* Without a daemon: what the cache says. No cache is an answer, too: never mounted. */
+/* Without a daemon: what the cache says. No cache is an answer, too: never mounted. -EBUSY: there is a
+ * daemon. */
 static json_t *look_at_cache(const struct config_account *a, struct fault *f)
 {
     struct cache_options options = {.dir = a->data_dir, .look_only = true};
@@ -37,11 +39,19 @@ static json_t *look_at_cache(const struct config_account *a, struct fault *f)
 static json_t *get_status(const struct config_account *a, struct fault *f)
 {
     json_t *status = NULL;
-    int r = control_call(a->data_dir, "status", ANSWER_MS, &status, NULL);
-    if (r == 0)
-        return status;
-    if (r == -ENOENT || r == -ECONNREFUSED || r == -ENOTDIR)
-        return look_at_cache(a, f);
+    int r = 0;
+    /* A daemon that is about to answer, or has just ceased to, has the cache to itself. */
+    for (int i = 0; i < TRIES; i++) {
+        *f = (struct fault){0};
+        r = control_call(a->data_dir, "status", ANSWER_MS, &status, NULL);
+        if (r == 0)
+            return status;
+        if (r != -ENOENT && r != -ECONNREFUSED && r != -ENOTDIR)
+            break;
+        status = look_at_cache(a, f);
+        if (status || f->err != -EBUSY)
+            return status;
+    }
     fault_set(f, r == -EACCES ? FAULT_DENIED : FAULT_AGAIN, r, "%s: the daemon does not answer: %s", a->name,
               strerror(-r));
     return NULL;

@@ -172,7 +172,7 @@ static int run_engine(struct account *account, const struct sync_words *w)
 static int sync_unmounted(const struct config_account *a, const struct sync_words *w, struct fault *f)
 {
     struct account account;
-    int r = account_open(&account, a, f);
+    int r = account_open(&account, a, false, f);
     if (r < 0)
         return r == -EBUSY ? r : command_fail(f);
     account_log_to_file(&account);

@@ -203,7 +203,7 @@ static json_t *answer(void *arg, const char *request, bool (*gone)(void *), void
 
 static int open_account(struct serving *s, struct fault *f)
 {
-    int r = account_open(&s->account, s->o->account, f);
+    int r = account_open(&s->account, s->o->account, true, f);
     if (r < 0)
         return r;
     s->first = s->account.fresh;

@@ -1,5 +1,7 @@
 /* The schema: from every earlier version to this one, not from later ones; and every query that may run often
  * uses an index. */
+#include <sys/socket.h>
+#include <sys/wait.h>
 #include "private.h"
 #include "rows.h"
 
@@ -7,7 +9,7 @@ static void open_raw(struct scratch *s, struct cache_rd *rd)
 {
     char path[256];
     snprintf(path, sizeof path, "%s/mail.db", s->cache);
-    assert_int_equal(connection_open(NULL, path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, rd), 0);
+    assert_int_equal(connection_open(NULL, path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL, rd), 0);
 }
 
 static void make_version(struct scratch *s, int version)
@@ -95,6 +97,57 @@ static void a_file_that_is_no_database_is_said_to_be_damaged(void **state)
     close(dir);
     assert_int_equal(cache_open(&o, &c, &f), -EIO);
     assert_non_null(strstr(f.text, "damaged"));
+}
+
+/* A process of its own, for SQLite shares within one; it looks when it is told so. */
+static void look_and_tell(int socket, const char *dir)
+{
+    char go;
+    while (read(socket, &go, 1) == 1) {
+        struct fault f = {0};
+        struct cache *c = NULL;
+        struct cache_options o = {.dir = dir, .look_only = true};
+        int r = cache_open(&o, &c, &f);
+        cache_close(c);
+        if (write(socket, &r, sizeof r) != sizeof r)
+            break;
+    }
+    _exit(0);
+}
+
+static int look(int socket)
+{
+    int r;
+    assert_int_equal(write(socket, "", 1), 1);
+    assert_int_equal(read(socket, &r, sizeof r), sizeof r);
+    return r;
+}
+
+static void an_exclusive_cache_is_looked_into_by_nobody_else(void **state)
+{
+    struct scratch *s = *state;
+    struct fault f = {0};
+    struct cache_options shared = {.dir = s->cache}, exclusive = {.dir = s->cache, .exclusive = true};
+    int pair[2];
+    scratch_close(s);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        close(pair[0]);
+        look_and_tell(pair[1], s->cache);
+    }
+    close(pair[1]);
+    assert_int_equal(cache_open(&shared, &s->c, &f), 0);
+    assert_int_equal(look(pair[0]), 0);
+    scratch_close(s);
+    assert_int_equal(cache_open(&exclusive, &s->c, &f), 0);
+    assert_int_equal(look(pair[0]), -EBUSY);
+    assert_non_null(cache_reader(s->c));
+    assert_int_equal(message_any(cache_reader(s->c), 1, true), 0);
+    scratch_close(s);
+    assert_int_equal(look(pair[0]), 0);
+    close(pair[0]);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
 }
 
 /* ---- plans ---- */
@@ -206,6 +259,7 @@ int main(void)
         cmocka_unit_test(every_earlier_version_becomes_this_one),
         T(a_newer_version_is_refused_and_left_alone),
         T(a_file_that_is_no_database_is_said_to_be_damaged),
+        T(an_exclusive_cache_is_looked_into_by_nobody_else),
         T(queries_use_their_indexes),
         T(counts_of_a_mailbox_walk_that_mailbox),
     };
