@@ -166,7 +166,8 @@ static int look_at_connection(struct visit *v, struct worker *w, struct worker_d
         say(MARK_NOTE, "tunnel", "%s", v->account->tunnel);
     else if (resolve(v) < 0)
         return v->fault.err;
-    bool done = w->ops->open(w, &v->fault) == WORKER_DONE;
+    struct worker_error e;
+    bool done = w->ops->open(w, &v->fault) == WORKER_DONE && w->ops->ping(w, &e) == WORKER_DONE;
     w->ops->describe(w, ret);
     tell_session(v, ret);
     v->failed = failed_step(v->account, ret);

@@ -249,15 +249,22 @@ void engine_unregister(struct engine *e, struct worker *w)
 
 /* ---- on line, off line ---- */
 
-static void set_online(struct engine *e)
+static void note_session(struct engine *e)
 {
     struct worker_description session;
     e->worker->ops->describe(e->worker, &session);
     pthread_mutex_lock(&e->lock);
+    e->status.session = session;
+    pthread_mutex_unlock(&e->lock);
+}
+
+static void set_online(struct engine *e)
+{
+    note_session(e);
+    pthread_mutex_lock(&e->lock);
     e->online = e->fetch_on = true;
     e->offline = false;
     e->fetch_news++;
-    e->status.session = session;
     e->status.problem[0] = 0;
     e->status.problem_exit = FAULT_OK;
     pthread_cond_broadcast(&e->fetch);
@@ -274,7 +281,7 @@ static void set_offline(struct engine *e, enum fault_exit exit, const char *prob
     e->retry_at_ms = clock_boot_ms() + (pause < RETRY_LAST_MS ? pause : RETRY_LAST_MS);
     e->online = e->fetch_on = false;
     e->offline = e->failures > 1;
-    snprintf(e->status.problem, sizeof e->status.problem, "%s", problem);
+    snprintf(e->status.problem, sizeof e->status.problem, "%.*s", (int)sizeof e->status.problem - 1, problem);
     e->status.problem_exit = exit;
     pthread_mutex_unlock(&e->lock);
 }
@@ -403,6 +410,7 @@ static void finish_round(struct engine *e, enum worker_result r, unsigned hints)
         return;
     }
     if (hints & HINT_FULL) {
+        note_session(e);
         e->poll_at_ms = clock_boot_ms() + (int64_t)e->account->poll_s * 1000;
         pthread_mutex_lock(&e->lock);
         e->status.rounds++;

@@ -192,14 +192,16 @@ struct worker_ops {
      * the server does not offer QUOTA or refuses. May be NULL: no worker of that kind has quotas. */
     enum worker_result (*quota)(struct worker *w, const char *mailbox, struct worker_quota *ret,
                                 struct worker_error *e);
-    /* NOOP if the session was idle for long, so that it is known to be alive; WORKER_BROKEN when not. */
+    /* Reads what is still to come of the opening, and sends NOOP if the session was idle for long, so that it
+     * is known to be alive; WORKER_BROKEN when not. */
     enum worker_result (*ping)(struct worker *w, struct worker_error *e);
     /* Any thread: ends a running wait or transfer soon; sticky until reset. */
     void (*cancel)(struct worker *w);
     /* The owner: closes the session, clears cancel; the next call opens a fresh one. */
     void (*reset)(struct worker *w);
     void (*destroy)(struct worker *w);
-    /* For status and doctor: the session in words; capabilities. */
+    /* For status and doctor: the session in words; capabilities. The server's name, and the speed for sure,
+     * are known after the first command. */
     void (*describe)(struct worker *w, struct worker_description *ret);
 };
 

@@ -170,10 +170,15 @@ static void note_vanished(struct imap_selected *s, struct cursor args)
     uidset_finish(&gone);
 }
 
-/* EXISTS, EXPUNGE, VANISHED, FETCH and BYE concern the session whatever command they come with. */
+/* CAPABILITY as a code, EXISTS, EXPUNGE, VANISHED, FETCH and BYE concern the session whatever command they
+ * come with.
+ */
 static void note(struct imap *im, const struct reply *r)
 {
     struct imap_selected *s = &im->selected;
+    if (im->state != IMAP_OPEN && r->kind != REPLY_DATA && r->condition != REPLY_NO &&
+        strcmp(r->name, "CAPABILITY") == 0)
+        imap_note_capabilities(im, r->args);
     if (r->kind == REPLY_STATUS && r->condition == REPLY_BYE)
         snprintf(im->bye, sizeof im->bye, "%.*s", (int)(r->text_length < 250 ? r->text_length : 250),
                  r->text);
@@ -243,7 +248,8 @@ static int await_go_ahead(struct imap *im, unsigned tag)
     }
 }
 
-enum worker_result imap_send(struct imap *im, struct command *c, unsigned *ret_tag, struct worker_error *e)
+static enum worker_result write_command(struct imap *im, struct command *c, unsigned *ret_tag,
+                                        struct worker_error *e)
 {
     int r = c->text.failed || (!c->open && buf_adds(&c->text, "\r\n") < 0) ? -ENOMEM : im->stream->err;
     bool sent = false;
@@ -271,8 +277,29 @@ enum worker_result imap_send(struct imap *im, struct command *c, unsigned *ret_t
     return imap_broken(im, sent, e);
 }
 
-enum worker_result imap_finish(struct imap *im, unsigned tag, imap_each *each, void *arg,
-                               struct worker_error *e)
+enum worker_result imap_send(struct imap *im, struct command *c, unsigned *ret_tag, struct worker_error *e)
+{
+    enum worker_result r = c->behind && c->splits == 0 ? WORKER_DONE : imap_settle(im, e);
+    if (r == WORKER_DONE)
+        return write_command(im, c, ret_tag, e);
+    buf_finish(&c->text);
+    return imap_harmless(r, e);
+}
+
+enum worker_result imap_send_ahead(struct imap *im, struct command *c, imap_each *each,
+                                   struct worker_error *e)
+{
+    enum worker_result r = im->n_owed < OWED_MAX ? WORKER_DONE : imap_settle(im, e);
+    unsigned tag;
+    c->behind = true;
+    r = r == WORKER_DONE ? imap_send(im, c, &tag, e) : imap_harmless(r, e);
+    if (r == WORKER_DONE)
+        im->owed[im->n_owed++] = (struct owed){tag, each};
+    return r;
+}
+
+static enum worker_result finish(struct imap *im, unsigned tag, imap_each *each, void *arg,
+                                 struct worker_error *e)
 {
     int failed = 0;
     for (;;) {
@@ -297,6 +324,24 @@ enum worker_result imap_finish(struct imap *im, unsigned tag, imap_each *each, v
         imap_error_from(&r, e);
         return WORKER_REFUSED;
     }
+}
+
+enum worker_result imap_settle(struct imap *im, struct worker_error *e)
+{
+    enum worker_result r = WORKER_DONE;
+    for (unsigned i = 0; r == WORKER_DONE && i < im->n_owed; i++) {
+        r = finish(im, im->owed[i].tag, im->owed[i].each, im, e);
+        r = r == WORKER_REFUSED ? WORKER_DONE : r;
+    }
+    im->n_owed = 0;
+    return r;
+}
+
+enum worker_result imap_finish(struct imap *im, unsigned tag, imap_each *each, void *arg,
+                               struct worker_error *e)
+{
+    enum worker_result r = imap_settle(im, e);
+    return r == WORKER_DONE ? finish(im, tag, each, arg, e) : r;
 }
 
 enum worker_result imap_run(struct imap *im, struct command *c, imap_each *each, void *arg,

@@ -55,6 +55,7 @@ static void conclude_flags(struct selecting *s)
 static void build(struct imap *im, struct command *c, const char *mailbox, const struct worker_token *since)
 {
     command_begin(im, c, "SELECT ");
+    c->behind = since == NULL; /* else what was enabled decides */
     command_string(im, c, mailbox);
     if (im->select_plain)
         return;

@@ -33,6 +33,8 @@ static void session_end(struct imap *im)
     im->etpan = NULL;
     im->stream = NULL;
     im->qresync = false;
+    im->has_told = false;
+    im->n_owed = 0;
     im->done = (struct reply){0};
     im->about.connected = false;
 }
@@ -200,13 +202,11 @@ static const struct {
 #undef HAS
 };
 
-static int on_capability(void *arg, const struct reply *r)
+void imap_note_capabilities(struct imap *im, struct cursor c)
 {
-    struct imap *im = arg;
-    if (r->kind != REPLY_DATA || strcmp(r->name, "CAPABILITY") != 0)
-        return 0;
-    struct cursor c = r->args;
     char word[64];
+    im->has = (struct imap_capabilities){0};
+    im->about.append_limit = 0;
     snprintf(im->about.capabilities, sizeof im->about.capabilities, "%.*s", (int)(c.end - c.p), c.p);
     while (cursor_atom(&c, word, sizeof word) > 0) {
         if (strncmp(word, "APPENDLIMIT=", 12) == 0)
@@ -216,20 +216,27 @@ static int on_capability(void *arg, const struct reply *r)
                 *(bool *)((char *)&im->has + capability[i].offset) = true;
         cursor_char(&c, ' ');
     }
+    im->has.condstore |= im->has.qresync;
+    im->has.list_extended |= im->has.list_status;
+    im->has_told = true;
+}
+
+static int on_capability(void *arg, const struct reply *r)
+{
+    if (r->kind == REPLY_DATA && strcmp(r->name, "CAPABILITY") == 0)
+        imap_note_capabilities(arg, r->args);
     return 0;
 }
 
-/* Always asked for anew: what was said before TLS, or before the login, is not what holds now. */
+/* What was said before TLS, or before the login, is not what holds now. Most servers tell without being
+ * asked, in the greeting and with the end of the login (RFC 3501 7.1). */
 static int capabilities(struct imap *im, struct fault *f)
 {
     struct worker_error e;
+    if (im->has_told)
+        return 0;
     im->has = (struct imap_capabilities){0};
-    im->about.append_limit = 0;
-    if (opening(im, "CAPABILITY", on_capability, im, &e) != WORKER_DONE)
-        return open_fault(im, &e, f);
-    im->has.condstore |= im->has.qresync;
-    im->has.list_extended |= im->has.list_status;
-    return 0;
+    return opening(im, "CAPABILITY", on_capability, im, &e) == WORKER_DONE ? 0 : open_fault(im, &e, f);
 }
 
 /* What came in plain text behind the server's OK came from anybody: it is thrown away unread. */
@@ -248,6 +255,7 @@ static int starttls(struct imap *im, struct fault *f)
     if (result != WORKER_DONE)
         return open_fault(im, &e, f);
     im->etpan->imap_stream->read_buffer_len = 0;
+    im->has_told = false;
     return secure(im, im->stream, f);
 }
 
@@ -272,11 +280,21 @@ static int on_id(void *arg, const struct reply *r)
     return 0;
 }
 
+static void set_speed(struct imap *im, bool qresync)
+{
+    im->about.speed = qresync             ? WORKER_SPEED_QRESYNC
+                      : im->has.condstore ? WORKER_SPEED_CONDSTORE
+                                          : WORKER_SPEED_NONE;
+}
+
+/* Only what the server says that it enabled counts as enabled. */
 static int on_enabled(void *arg, const struct reply *r)
 {
     struct imap *im = arg;
     struct cursor c = r->args;
     char word[32];
+    if (r->kind == REPLY_TAGGED)
+        set_speed(im, im->qresync);
     if (r->kind != REPLY_DATA || strcmp(r->name, "ENABLED") != 0)
         return 0;
     while (cursor_atom(&c, word, sizeof word) > 0) {
@@ -286,17 +304,24 @@ static int on_enabled(void *arg, const struct reply *r)
     return 0;
 }
 
-/* After the login. Only what the server says that it enabled counts as enabled. */
+/* After the login. The answers travel with that of the first real command. */
 static int introduce(struct imap *im, struct fault *f)
 {
     struct worker_error e;
+    struct command c;
     enum worker_result r = WORKER_DONE;
+    bool enable = im->has.enable && im->has.qresync;
     im->about.server[0] = '\0';
-    if (im->has.id)
-        r = opening(im, "ID (\"name\" \"mailmount\" \"version\" \"" MAILMOUNT_VERSION "\")", on_id, im, &e);
-    if ((r == WORKER_DONE || r == WORKER_REFUSED) && im->has.enable && im->has.qresync)
-        r = opening(im, "ENABLE QRESYNC", on_enabled, im, &e);
-    return r == WORKER_DONE || r == WORKER_REFUSED ? 0 : open_fault(im, &e, f);
+    if (im->has.id) {
+        command_begin(im, &c, "ID (\"name\" \"mailmount\" \"version\" \"" MAILMOUNT_VERSION "\")");
+        r = imap_send_ahead(im, &c, on_id, &e);
+    }
+    if (r == WORKER_DONE && enable) {
+        command_begin(im, &c, "ENABLE QRESYNC");
+        r = imap_send_ahead(im, &c, on_enabled, &e);
+    }
+    set_speed(im, enable);
+    return r == WORKER_DONE ? 0 : open_fault(im, &e, f);
 }
 
 static int establish(struct imap *im, struct fault *f)
@@ -316,6 +341,8 @@ static int establish(struct imap *im, struct fault *f)
         r = starttls(im, f);
     if (r == 0)
         r = capabilities(im, f);
+    if (!preauth)
+        im->has_told = false;
     if (r == 0 && !preauth)
         r = imap_login(im, f);
     if (r == 0)
@@ -354,9 +381,6 @@ enum worker_result imap_open(struct imap *im, struct fault *f)
     }
     im->state = IMAP_OPEN;
     im->about.connected = true;
-    im->about.speed = im->qresync         ? WORKER_SPEED_QRESYNC
-                      : im->has.condstore ? WORKER_SPEED_CONDSTORE
-                                          : WORKER_SPEED_NONE;
     log_debug("%s: session open, %s, speed %d", im->about.peer, im->about.tls, im->about.speed);
     return WORKER_DONE;
 }

@@ -23,6 +23,11 @@
 
 #define COMMAND_MAX 8000       /* octets (case 37) */
 #define COMMAND_MAX_SMALL 4000 /* for servers that balk */
+#define OWED_MAX 4
+
+/* Called for each reply but "+", the tagged one too; after a negative errno no more, but the command is read
+ * to its end. */
+typedef int imap_each(void *arg, const struct reply *r);
 
 /* What the server offers, and we use. */
 struct imap_capabilities {
@@ -51,6 +56,7 @@ struct imap {
     mailimap *etpan;       /* open only; owns stream */
     struct stream *stream; /* its innermost part */
     struct imap_capabilities has;
+    bool has_told;     /* in this session, since it was asked or might have changed: what `has` says holds */
     bool qresync;      /* enabled: the server said so */
     bool select_plain; /* it refused SELECT's parameters once */
     size_t command_max;
@@ -60,12 +66,18 @@ struct imap {
     struct reply done;            /* the last tagged reply; points into octets */
     char bye[256];                /* the server's last words */
     unsigned tag;
+    struct owed {
+        unsigned tag;
+        imap_each *each; /* of the session itself: its argument is this struct */
+    } owed[OWED_MAX];
+    unsigned n_owed;
     int64_t used_ms;                /* CLOCK_BOOTTIME of the last reply */
     uint64_t octets_in, octets_out; /* of the sessions before this one */
     struct worker_description about;
 };
 
 /* session.c */
+void imap_note_capabilities(struct imap *im, struct cursor words); /* the server tells, asked or not */
 enum worker_result imap_open(struct imap *im, struct fault *f);
 enum worker_result imap_ready(struct imap *im,
                               struct worker_error *e); /* opens it if closed; WORKER_BROKEN when dead */
@@ -89,20 +101,23 @@ struct command {
     unsigned tag;
     bool secret; /* its octets are wiped once they are sent */
     bool open;   /* it goes on after what is here: no CRLF yet */
+    bool behind; /* it may be sent before what is owed has come */
 };
 __attribute__((format(printf, 3, 4))) void command_begin(struct imap *im, struct command *c,
                                                          const char *format, ...);
 void command_string(struct imap *im, struct command *c, const char *text); /* astring: quoted, or a literal */
 void command_flags(struct imap *im, struct command *c, flags_t flags);     /* "(\Seen ...)" */
 
-/* Called for each reply but "+", the tagged one too; after a negative errno no more, but the command is read
- * to its end. */
-typedef int imap_each(void *arg, const struct reply *r);
-
 /* Sends and takes the command's memory. WORKER_DONE, WORKER_REFUSED (the server refused a literal; the
  * command is over), or as imap_broken. *tag is what imap_finish waits for. Several may be sent before the
  * first is finished, in order. */
 enum worker_result imap_send(struct imap *im, struct command *c, unsigned *ret_tag, struct worker_error *e);
+/* Sends what need not succeed, and leaves its answer to be read before that of the next command: no wait of
+ * its own. */
+enum worker_result imap_send_ahead(struct imap *im, struct command *c, imap_each *each,
+                                   struct worker_error *e);
+/* Reads the answers that are owed. WORKER_DONE, or the session broke. */
+enum worker_result imap_settle(struct imap *im, struct worker_error *e);
 /* Reads up to the tagged reply. WORKER_DONE for OK; WORKER_REFUSED for NO and BAD (im->done.condition tells),
  * e filled; WORKER_LOCAL when `each` failed; else the session broke. */
 enum worker_result imap_finish(struct imap *im, unsigned tag, imap_each *each, void *arg,

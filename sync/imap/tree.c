@@ -304,6 +304,7 @@ static enum worker_result run_list(struct tree *t, const char *verb, const char 
 {
     struct command c;
     command_begin(t->im, &c, "%s \"\" \"*\"", verb);
+    c.behind = true;
     buf_adds(&c.text, tail);
     return run_unselected(t->im, &c, on_reply, t, e);
 }
@@ -312,6 +313,9 @@ static enum worker_result list_extended(struct tree *t, struct worker_error *e)
 {
     struct imap_capabilities *has = &t->im->has;
     struct buf tail = {0};
+    enum worker_result r = has->objectid ? imap_settle(t->im, e) : WORKER_DONE; /* see tells_false_ids */
+    if (r != WORKER_DONE)
+        return r;
     buf_addf(&tail, " RETURN (SUBSCRIBED%s", has->special_use ? " SPECIAL-USE" : "");
     if (has->list_status)
         buf_addf(&tail, " STATUS %s", status_items(t->im));
@@ -320,7 +324,7 @@ static enum worker_result list_extended(struct tree *t, struct worker_error *e)
         imap_error_set(e, -ENOMEM, "", 0);
         return WORKER_LOCAL;
     }
-    enum worker_result r = run_list(t, "LIST", tail.data, e);
+    r = run_list(t, "LIST", tail.data, e);
     buf_finish(&tail);
     if (r == WORKER_REFUSED && t->im->done.condition == REPLY_BAD && e->retry_ms == 0)
         has->list_extended = has->list_status = false; /* offered, and not understood: the plain way */

@@ -18,6 +18,8 @@ static enum worker_result ping(struct worker *w, struct worker_error *e)
     struct imap *im = imap_of(w);
     struct command c;
     enum worker_result r = imap_ready(im, e);
+    if (r == WORKER_DONE)
+        r = imap_harmless(imap_settle(im, e), e);
     if (r != WORKER_DONE || clock_boot_ms() - im->used_ms < FRESH_MS)
         return r;
     command_begin(im, &c, "NOOP");

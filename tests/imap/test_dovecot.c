@@ -57,6 +57,7 @@ static void test_open(void **state)
     struct worker_description d;
     rig_dovecot(r, "open");
     assert_int_equal(r->w->ops->open(r->w, &f), WORKER_DONE);
+    assert_int_equal(r->w->ops->ping(r->w, &r->e), WORKER_DONE);
     r->w->ops->describe(r->w, &d);
     assert_true(d.connected);
     assert_int_equal(d.speed, speed);
@@ -65,8 +66,7 @@ static void test_open(void **state)
     assert_non_null(strstr(d.certificate, "test-authority"));
     assert_string_equal(d.server, speed == WORKER_SPEED_NONE ? "" : "Dovecot");
     assert_string_equal(d.login, "PLAIN");
-    assert_true(d.octets_in > 0 && d.octets_out > 0 && d.commands > 0);
-    assert_int_equal(r->w->ops->ping(r->w, &r->e), WORKER_DONE);
+    assert_true(d.octets_in > 0 && d.octets_out > 0 && (speed == WORKER_SPEED_NONE || d.commands > 0));
     rig_finish(r);
 }
 

@@ -134,6 +134,7 @@ static void test_logins(void **state)
     assert_true(d.idle && !d.move && d.speed == WORKER_SPEED_NONE);
     close_all();
     assert_int_equal(open_with(login, CONFIG_TLS_NONE, &f), WORKER_DONE);
+    assert_int_equal(rig.w->ops->ping(rig.w, &rig.e), WORKER_DONE);
     rig.w->ops->describe(rig.w, &d);
     assert_int_equal(d.speed, WORKER_SPEED_CONDSTORE); /* offered, but ENABLED came empty */
     assert_string_equal(d.login, "LOGIN");
@@ -147,6 +148,63 @@ static void test_logins(void **state)
     assert_int_equal(f.exit, FAULT_UNAVAILABLE);
     rig_finish(&rig);
     fake_stop(&server);
+}
+
+static int count_boxes(void *arg, const struct worker_box *b)
+{
+    (void)b;
+    ++*(int *)arg;
+    return 0;
+}
+
+/* What a server tells by itself is not asked for, and of what has to be said after the login nothing is
+ * waited for: the first command is there before the answers. */
+static void test_one_round_trip(void **state)
+{
+    (void)state;
+    static const char *const script[] = {
+        "S:* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN SASL-IR] hi",
+        "C:AUTHENTICATE PLAIN",
+        "S:$ OK [CAPABILITY IMAP4rev1 ID ENABLE QRESYNC LIST-STATUS] in",
+        "C:ID (",
+        "C:ENABLE QRESYNC",
+        "C:LIST \"\" \"*\" RETURN (SUBSCRIBED STATUS (MESSAGES UIDNEXT UIDVALIDITY UNSEEN HIGHESTMODSEQ))",
+        "S:* ID (\"name\" \"Fake\")",
+        "S:m2 OK",
+        "S:* ENABLED QRESYNC",
+        "S:m3 OK",
+        "S:* LIST () \"/\" INBOX",
+        "S:* STATUS INBOX (MESSAGES 0 UIDNEXT 1 UIDVALIDITY 1 UNSEEN 0 HIGHESTMODSEQ 1)",
+        "S:m4 OK",
+        "C:LOGOUT",
+        NULL};
+    struct fault f = {0};
+    struct worker_description d;
+    int n = 0;
+    assert_int_equal(open_with(script, CONFIG_TLS_NONE, &f), WORKER_DONE);
+    assert_int_equal(rig.w->ops->tree(rig.w, count_boxes, &n, &rig.e), WORKER_DONE);
+    assert_int_equal(n, 1);
+    rig.w->ops->describe(rig.w, &d);
+    assert_string_equal(d.server, "Fake");
+    assert_int_equal(d.speed, WORKER_SPEED_QRESYNC);
+    close_all();
+}
+
+/* The session breaks within what is owed: the command that came behind it changed nothing. */
+static void test_owed_and_broken(void **state)
+{
+    (void)state;
+    static const char *const script[] = {"S:* PREAUTH [CAPABILITY IMAP4rev1 ID UIDPLUS] hi", "C:ID (", "H",
+                                         NULL};
+    struct fault f = {0};
+    struct uidset uids = {0};
+    struct worker_outcome got = {0};
+    assert_int_equal(open_with(script, CONFIG_TLS_NONE, &f), WORKER_DONE);
+    assert_int_equal(uidset_add(&uids, 7), 0);
+    struct worker_op op = {.verb = WORKER_STORE, .mailbox = "INBOX", .uids = &uids, .add = FLAG_SEEN};
+    assert_int_equal(rig.w->ops->apply(rig.w, &op, &got, &rig.e), WORKER_BROKEN);
+    uidset_finish(&uids);
+    close_all();
 }
 
 static void test_odd_secrets(void **state)
@@ -274,8 +332,10 @@ static void test_silence(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_greetings),   cmocka_unit_test(test_unreachable), cmocka_unit_test(test_logins),
-        cmocka_unit_test(test_odd_secrets), cmocka_unit_test(test_refusals),    cmocka_unit_test(test_cancel),
+        cmocka_unit_test(test_greetings),       cmocka_unit_test(test_unreachable),
+        cmocka_unit_test(test_logins),          cmocka_unit_test(test_one_round_trip),
+        cmocka_unit_test(test_owed_and_broken), cmocka_unit_test(test_odd_secrets),
+        cmocka_unit_test(test_refusals),        cmocka_unit_test(test_cancel),
         cmocka_unit_test(test_silence),
     };
     if (argc > 1)
