@@ -7,6 +7,10 @@
  *   3. the row commits, durably: PRESENT, with that hash, and its old content's tombstone with it;
  *   4. the work file's own name goes.
  *
+ * Many rows take the steps together: what is in step 1 and, under a name that is none of a note, in step 2 is
+ * synced by one syncfs; the notes get their names then, and their directory is synced; step 3 is one
+ * transaction. The disk's time is that of one.
+ *
  * After a crash before 3 the row is still WRITING and its work file is there: it is settled again, and step 1
  * finds its body in place. After a crash before 4 the work file is one whose row is not WRITING: work_recover
  * sees that the row has this content, and removes it.
@@ -25,6 +29,9 @@
 #include "private.h"
 #include "wire.h"
 #include "work_table.h"
+
+#define MANY                                                                                                 \
+    4 /* rows, from which on the whole file system is synced rather than each file and its directories */
 
 /* Learns all about a file's wire form, and whether the file has CRLF in it. */
 static int measure_blocks(int fd, struct wire_sum *sum, char *block, int64_t *ret_size, bool *ret_crlf)
@@ -111,12 +118,11 @@ static int place(struct body_store *s, const struct body_info *info, const char 
     char name[BODY_NAME_MAX];
     body_name(info->hash, body_file_served(info->form), name);
     int r = body_place(s, tmp, name, keep_other);
-    if (r < 0) {
+    if (r < 0)
         unlinkat(s->tmpfd, tmp, 0);
-        return r;
-    }
-    body_step("body placed");
-    return body_sync_file(s, name);
+    else
+        body_step("body placed");
+    return r;
 }
 
 static int store(struct cache *c, int64_t id, int fd, struct body_info *info)
@@ -136,7 +142,8 @@ static int store(struct cache *c, int64_t id, int fd, struct body_info *info)
     return r < 0 ? r : place(c->bodies, info, tmp, false);
 }
 
-int work_store(struct cache *c, int64_t id, struct body_info *ret)
+/* Not durable yet. */
+static int store_work(struct cache *c, int64_t id, struct body_info *ret)
 {
     CLEANUP(io_close) int fd = work_open(c, id, O_RDONLY);
     if (fd < 0)
@@ -150,10 +157,33 @@ int work_store(struct cache *c, int64_t id, struct body_info *ret)
     return r;
 }
 
+static int sync_body(struct body_store *s, const struct body_info *info)
+{
+    char name[BODY_NAME_MAX];
+    body_name(info->hash, body_file_served(info->form), name);
+    return body_sync_file(s, name);
+}
+
+int work_store(struct cache *c, int64_t id, struct body_info *ret)
+{
+    int r = store_work(c, id, ret);
+    return r < 0 ? r : sync_body(c->bodies, ret);
+}
+
+/* One row of those that are settled together. */
 struct settle {
     struct cache *cache;
+    int64_t id;
     struct message before; /* the row when settling began */
     struct body_info info;
+    bool noted;
+    int err; /* 0 while it goes on */
+};
+
+struct batch {
+    struct cache *cache;
+    struct settle *row;
+    size_t n;
 };
 
 static bool is_content(const struct message *m, const struct body_info *info)
@@ -175,24 +205,29 @@ void work_set_content(struct message *m, const struct body_info *info)
         m->date_s = m->mtime_ns / 1000000000;
 }
 
-static int write_note(const struct settle *s)
+/* Is the database's loss to be provided for? */
+static bool needs_note(const struct settle *s)
 {
     const struct message *m = &s->before;
-    if (is_content(m, &s->info) || m->scratch || (m->sub != SUB_CUR && m->sub != SUB_NEW))
-        return 0;
+    return !is_content(m, &s->info) && !m->scratch && (m->sub == SUB_CUR || m->sub == SUB_NEW);
+}
+
+static int stage_note(struct settle *s, bool sync)
+{
     struct mailbox box;
     struct unsent *u = calloc(1, sizeof(*u));
     if (!u)
         return -ENOMEM;
     cache_rd *rd = cache_reader(s->cache);
-    u->m = *m;
+    u->m = s->before;
     work_set_content(&u->m, &s->info);
-    int r = !rd ? -EIO : mailbox_get(rd, m->mailbox, &box);
+    int r = !rd ? -EIO : mailbox_get(rd, s->before.mailbox, &box);
     if (r == 0)
         r = mailbox_path(rd, &box, u->mailbox, sizeof(u->mailbox));
     if (r >= 0)
-        r = unsent_write(s->cache, u);
+        r = unsent_stage(s->cache, u, sync);
     free(u);
+    s->noted = r >= 0;
     return r < 0 ? r : 0;
 }
 
@@ -244,32 +279,87 @@ static int settle_change(cache_tx *tx, void *arg)
     return message_put(tx, &m);
 }
 
-static int settle(struct cache *c, int64_t id)
+/* What can be done of it alone: the body in its place, the note beside its own, neither durable unless it is
+ * one of few. */
+static int prepare(struct settle *s, bool few)
 {
-    struct settle s = {.cache = c};
-    cache_rd *rd = cache_reader(c);
-    int r = rd ? message_get(rd, id, &s.before) : -EIO;
+    cache_rd *rd = cache_reader(s->cache);
+    int r = rd ? message_get(rd, s->id, &s->before) : -EIO;
     if (r < 0)
         return r;
-    if (s.before.state != MESSAGE_WRITING)
+    if (s->before.state != MESSAGE_WRITING)
         return -ENOENT;
-    r = work_store(c, id, &s.info);
-    if (r < 0)
-        return r;
+    r = store_work(s->cache, s->id, &s->info);
+    if (r == 0 && few)
+        r = sync_body(s->cache->bodies, &s->info);
+    if (r == 0 && needs_note(s))
+        r = stage_note(s, few);
+    return r;
+}
+
+/* What went wrong for all. */
+static void fail(struct batch *b, int err)
+{
+    for (size_t i = 0; err < 0 && i < b->n; i++)
+        if (b->row[i].err == 0)
+            b->row[i].err = err;
+}
+
+static int place_notes(struct batch *b)
+{
+    struct cache *c = b->cache;
+    bool any = false;
+    for (size_t i = 0; i < b->n; i++) {
+        struct settle *s = &b->row[i];
+        if (s->err == 0 && s->noted)
+            s->err = unsent_place(c, s->id);
+        any = any || (s->err == 0 && s->noted);
+    }
+    return any && fsync(c->work->unsentfd) < 0 ? -errno : 0;
+}
+
+static int settle_changes(cache_tx *tx, void *arg)
+{
+    struct batch *b = arg;
+    for (size_t i = 0; i < b->n; i++) {
+        struct settle *s = &b->row[i];
+        if (s->err < 0)
+            continue;
+        int r = settle_change(tx, s);
+        if (r == -ENOENT)
+            s->err = r;
+        else if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+static void settle(struct batch *b)
+{
+    struct cache *c = b->cache;
+    bool few = b->n < MANY, any = false;
+    for (size_t i = 0; i < b->n; i++) {
+        if (b->row[i].err == 0)
+            b->row[i].err = prepare(&b->row[i], few);
+        any = any || b->row[i].err == 0;
+    }
+    if (!any)
+        return;
+    if (!few)
+        fail(b, body_sync(c));
     body_step("body durable");
-    r = write_note(&s);
-    if (r < 0)
-        return r;
+    fail(b, place_notes(b));
     body_step("note durable");
     /* Not CACHE_FROM_FILES: no client did this, and it must not begin the half second of quiet anew. */
-    r = cache_write(c, CACHE_FROM_SERVER, CACHE_NOW, settle_change, &s);
-    if (r == -ENOENT)
-        unsent_forget(c, id);
-    if (r < 0)
-        return r;
+    fail(b, cache_write(c, CACHE_FROM_SERVER, CACHE_NOW, settle_changes, b));
     body_step("row durable");
-    work_remove(c, id); /* should that fail, work_recover does it */
-    return 0;
+    for (size_t i = 0; i < b->n; i++) {
+        const struct settle *s = &b->row[i];
+        if (s->err == -ENOENT && s->noted)
+            unsent_forget(c, s->id);
+        if (s->err == 0)
+            work_remove(c, s->id); /* should that fail, work_recover does it */
+    }
 }
 
 /* See body_evict.c: what is being settled may have the text of a message that the server has. */
@@ -280,20 +370,37 @@ static void spare_bodies(struct body_store *s, int more)
     pthread_mutex_unlock(&s->lock);
 }
 
+void work_settle_many(struct cache *c, const int64_t *id, size_t n, int *ret)
+{
+    struct batch b = {.cache = c, .row = calloc(n, sizeof(*b.row)), .n = n};
+    for (size_t i = 0; i < n; i++)
+        ret[i] = -ENOMEM;
+    if (!b.row)
+        return;
+    for (size_t i = 0; i < n; i++)
+        b.row[i] = (struct settle){.cache = c, .id = id[i], .err = work_settle_begin(c->work, id[i])};
+    for (size_t i = 0; i < n; i++)
+        ret[i] = b.row[i].err; /* who is not ours is left alone at the end */
+    spare_bodies(c->bodies, 1);
+    settle(&b);
+    spare_bodies(c->bodies, -1);
+    for (size_t i = 0; i < n; i++) {
+        if (ret[i] == 0)
+            work_settle_end(c->work, id[i]);
+        ret[i] = b.row[i].err;
+    }
+    free(b.row);
+}
+
 int work_settle(struct cache *c, int64_t id)
 {
-    int r = work_settle_begin(c->work, id);
-    if (r < 0)
-        return r;
-    spare_bodies(c->bodies, 1);
-    r = settle(c, id);
-    spare_bodies(c->bodies, -1);
-    work_settle_end(c->work, id);
+    int r;
+    work_settle_many(c, &id, 1, &r);
     return r;
 }
 
 struct rest {
-    int64_t id[256];
+    int64_t id[64];
     size_t n;
 };
 
@@ -308,6 +415,7 @@ static int collect_rest(void *arg, const struct message *m)
 void work_settle_rest(struct cache *c)
 {
     struct rest rest;
+    int result[sizeof(rest.id) / sizeof(*rest.id)];
     bool settled_any;
     do {
         rest.n = 0;
@@ -315,11 +423,12 @@ void work_settle_rest(struct cache *c)
         cache_rd *rd = cache_reader(c);
         if (!rd || message_each_unsettled(rd, collect_rest, &rest) < 0)
             return;
+        work_settle_many(c, rest.id, rest.n, result);
         for (size_t i = 0; i < rest.n; i++) {
-            int r = work_settle(c, rest.id[i]);
-            settled_any = settled_any || r == 0;
-            if (r < 0 && r != -ENODATA)
-                log_warning("row %lld waits for the next mount: %s", (long long)rest.id[i], strerror(-r));
+            settled_any = settled_any || result[i] == 0;
+            if (result[i] < 0 && result[i] != -ENODATA)
+                log_warning("row %lld waits for the next mount: %s", (long long)rest.id[i],
+                            strerror(-result[i]));
         }
     } while (rest.n == sizeof(rest.id) / sizeof(*rest.id) && settled_any);
 }

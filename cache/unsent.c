@@ -17,6 +17,7 @@
 #include "work_table.h"
 
 #define UNSENT_MAX ((size_t)32 * 1024)
+#define STAGED_NAME_MAX (WORK_NAME_MAX + 8)
 
 static const char *const sub_name[] = {[SUB_TMP] = "tmp", [SUB_NEW] = "new", [SUB_CUR] = "cur"};
 
@@ -57,21 +58,55 @@ static void add_hash(struct buf *b, const uint8_t hash[BODY_HASH])
     buf_adds(b, "\n");
 }
 
+static int print(const struct unsent *u, struct buf *b)
+{
+    add_name(b, "mailbox ", u->mailbox);
+    buf_addf(b, "sub %s\n", sub_name[u->m.sub]);
+    add_name(b, "name ", u->m.name);
+    add_hash(b, u->m.hash);
+    buf_addf(b, "form %d\nzone_min %d\n", (int)u->m.form, u->m.zone_min);
+    for (size_t i = 0; i < NUMBERS; i++)
+        buf_addf(b, "%s %" PRId64 "\n", numbers[i].key, *number_of(&u->m, &numbers[i]));
+    return b->failed ? -ENOMEM : 0;
+}
+
 int unsent_write(struct cache *c, const struct unsent *u)
 {
     CLEANUP(buf_finish) struct buf b = {0};
     char name[WORK_NAME_MAX];
-    add_name(&b, "mailbox ", u->mailbox);
-    buf_addf(&b, "sub %s\n", sub_name[u->m.sub]);
-    add_name(&b, "name ", u->m.name);
-    add_hash(&b, u->m.hash);
-    buf_addf(&b, "form %d\nzone_min %d\n", (int)u->m.form, u->m.zone_min);
-    for (size_t i = 0; i < NUMBERS; i++)
-        buf_addf(&b, "%s %" PRId64 "\n", numbers[i].key, *number_of(&u->m, &numbers[i]));
-    if (b.failed)
-        return -ENOMEM;
+    int r = print(u, &b);
     work_name(u->m.id, name);
-    return io_write_file_atomic(c->work->unsentfd, name, b.data, b.length);
+    return r < 0 ? r : io_write_file_atomic(c->work->unsentfd, name, b.data, b.length);
+}
+
+/* Under this name it is no note yet. One that is left over is overwritten when its row is settled again. */
+static void staged_name(int64_t id, char ret[STAGED_NAME_MAX])
+{
+    snprintf(ret, STAGED_NAME_MAX, "%" PRId64 ".new", id);
+}
+
+int unsent_stage(struct cache *c, const struct unsent *u, bool sync)
+{
+    CLEANUP(buf_finish) struct buf b = {0};
+    char name[STAGED_NAME_MAX];
+    int r = print(u, &b);
+    if (r < 0)
+        return r;
+    staged_name(u->m.id, name);
+    CLEANUP(io_close)
+    int fd = openat(c->work->unsentfd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return -errno;
+    r = io_write_full(fd, b.data, b.length);
+    return r == 0 && sync && fsync(fd) < 0 ? -errno : r;
+}
+
+int unsent_place(struct cache *c, int64_t id)
+{
+    char from[STAGED_NAME_MAX], to[WORK_NAME_MAX];
+    staged_name(id, from);
+    work_name(id, to);
+    return renameat(c->work->unsentfd, from, c->work->unsentfd, to) < 0 ? -errno : 0;
 }
 
 static int hex_digit(char c)

@@ -36,6 +36,9 @@ bool work_has_writer(struct cache *c, int64_t id);
  * (never sent); -ENOENT: no such row, or not WRITING; -ENOSPC, -EIO.
  */
 int work_settle(struct cache *c, int64_t id);
+/* The same of n rows, which share what takes time: one sync of the file system, one transaction. Each one's
+ * result goes to ret. */
+void work_settle_many(struct cache *c, const int64_t *id, size_t n, int *ret);
 /* At the end of a mount, once nobody writes any more: settles all that waits for its half second of quiet, so
  * that notes of it are there should the database be lost until the next mount. Failures are logged: work
  * files stay, and the next mount settles them. */

@@ -50,6 +50,10 @@ struct unsent {
 
 /* Writes unsent/<m.id>, durably. */
 int unsent_write(struct cache *c, const struct unsent *u);
+/* The same in steps, for many at once: writes it under another name, and with `sync` to disk; and gives it
+ * its own, which is durable with the directory. */
+int unsent_stage(struct cache *c, const struct unsent *u, bool sync);
+int unsent_place(struct cache *c, int64_t id);
 int unsent_read(struct cache *c, const char *file, struct unsent *ret); /* -EBADMSG */
 void unsent_forget(struct cache *c, int64_t id);
 /* Calls each for the name of every note, in no order: those of rows are decimal digits, and those that

@@ -18,10 +18,14 @@
 
 /* ---- settling ---- */
 
+#define QUIET_BYTES (4 << 20) /* settled together: nobody can write to any of them meanwhile */
+
 struct quiet {
     struct engine *e;
-    int64_t id[256];
+    int64_t id[64];
     size_t n;
+    int64_t bytes;
+    bool full;       /* there may be more */
     int64_t next_ms; /* CLOCK_REALTIME of the earliest that is not due, 0 */
 };
 
@@ -38,12 +42,15 @@ static int collect_quiet(void *arg, const struct message *m)
         return 0;
     }
     q->id[q->n++] = m->id;
-    return q->n == sizeof q->id / sizeof *q->id;
+    q->bytes += m->size;
+    q->full = q->n == sizeof q->id / sizeof *q->id || q->bytes >= QUIET_BYTES;
+    return q->full;
 }
 
 int64_t round_settle(struct engine *e)
 {
     struct quiet q;
+    int result[sizeof q.id / sizeof *q.id];
     bool tried_any;
 
     e->quiet_at_ms = 0;
@@ -52,15 +59,16 @@ int64_t round_settle(struct engine *e)
         tried_any = false;
         if (message_each_unsettled(cache_reader(e->cache), collect_quiet, &q) < 0)
             return -1;
+        work_settle_many(e->cache, q.id, q.n, result);
         for (size_t i = 0; i < q.n; i++) {
-            int r = work_settle(e->cache, q.id[i]);
+            int r = result[i];
             tried_any = tried_any || r == 0;
             if (r < 0 && r != -EAGAIN && r != -ENODATA && r != -ENOENT) {
                 log_error("row %lld cannot be settled: %s", (long long)q.id[i], strerror(-r));
                 e->quiet_at_ms = clock_boot_ms() + 5000;
             }
         }
-    } while (q.n == sizeof q.id / sizeof *q.id && tried_any);
+    } while (q.full && tried_any);
     if (q.next_ms && !e->quiet_at_ms)
         e->quiet_at_ms = clock_boot_ms() + q.next_ms - clock_now_ns() / 1000000 + 1;
     return e->quiet_at_ms;

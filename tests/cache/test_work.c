@@ -314,6 +314,89 @@ static void test_crash_while_settling_an_edit(void **state)
     }
 }
 
+/* ---- many at once ---- */
+
+#define TOGETHER 6
+
+static void deliver_together(struct cache *c, int64_t id[TOGETHER])
+{
+    for (int i = 0; i < TOGETHER; i++) {
+        char name[16], text[32];
+        snprintf(name, sizeof(name), "m%d", i);
+        snprintf(text, sizeof(text), "mail %d\n", i / 2 * 2); /* two have the same text */
+        id[i] = deliver(c, name, text);
+    }
+}
+
+static void check_together(struct cache *c, const int64_t id[TOGETHER])
+{
+    for (int i = 0; i < TOGETHER; i++) {
+        char text[32];
+        snprintf(text, sizeof(text), "mail %d\n", i / 2 * 2);
+        struct message m = get(c, id[i]);
+        assert_int_equal(m.state, MESSAGE_PRESENT);
+        check_served(c, &m, text);
+        assert_false(exists(c, "work", id[i]));
+        assert_true(exists(c, "unsent", id[i]));
+    }
+    assert_int_equal(entries(c->bodies->tmpfd), 0);
+}
+
+/* Each row's result is its own: what one is not ready for, or lacks, keeps no other from being settled. */
+static void test_many(void **state)
+{
+    struct cache *c = ((struct scratch *)*state)->c;
+    int64_t id[TOGETHER + 4];
+    int result[TOGETHER + 4];
+    deliver_together(c, id);
+    int64_t edited = synced(c, "edited", "old\n", 5);
+    start_edit(c, edited, false);
+    write_work(c, edited, "new\n");
+    id[TOGETHER] = edited;
+    id[TOGETHER + 1] = deliver(c, "empty", "");
+    id[TOGETHER + 2] = 4711;
+    id[TOGETHER + 3] = deliver(c, "open", "not yet\n");
+    work_writer_begin(c, id[TOGETHER + 3]);
+    work_settle_many(c, id, TOGETHER + 4, result);
+    for (int i = 0; i <= TOGETHER; i++)
+        assert_int_equal(result[i], 0);
+    assert_int_equal(result[TOGETHER + 1], -ENODATA);
+    assert_int_equal(result[TOGETHER + 2], -ENOENT);
+    assert_int_equal(result[TOGETHER + 3], -EAGAIN);
+    check_together(c, id);
+    check_edited(c, edited);
+    work_writer_end(c, id[TOGETHER + 3]);
+    assert_int_equal(work_settle(c, id[TOGETHER + 3]), 0);
+    work_settle_many(c, NULL, 0, NULL);
+}
+
+static int64_t together[TOGETHER];
+
+static void settle_together(struct cache *c, int64_t id)
+{
+    int result[TOGETHER];
+    (void)id;
+    work_settle_many(c, together, TOGETHER, result);
+}
+
+static void test_crash_while_settling_many(void **state)
+{
+    struct scratch *s = *state;
+    for (size_t i = 0; i < STEPS; i++) {
+        int result[TOGETHER];
+        deliver_together(s->c, together);
+        crash_in_child(s, steps[i], settle_together, 0);
+        assert_int_equal(work_recover(s->c), 0);
+        work_settle_many(s->c, together, TOGETHER, result);
+        for (int j = 0; j < TOGETHER; j++)
+            assert_int_equal(result[j], i + 1 == STEPS ? -ENOENT : 0);
+        check_together(s->c, together);
+        scratch_end(s);
+        scratch_begin(s);
+        scratch_open(s, false);
+    }
+}
+
 /* ---- what is found at the start ---- */
 
 static void test_recover_work_files(void **state)
@@ -449,6 +532,8 @@ int main(void)
         T(test_settle_write_error),
         T(test_crash_while_settling_new_mail),
         T(test_crash_while_settling_an_edit),
+        T(test_many),
+        T(test_crash_while_settling_many),
         T(test_recover_work_files),
         T(test_recover_an_edit_nobody_knew_of),
         T(test_recover_an_unfinished_edit),
