@@ -540,7 +540,8 @@ static int take_news(struct merge *m)
             continue;
         bool same = l->has_status && l->modseq && l->uidvalidity == row.uidvalidity &&
                     l->uidnext == row.uidnext && l->messages == row.exists && l->modseq == row.modseq;
-        b->news[b->n_news++] = (struct box_news){.mailbox = row.id, .changed = !same};
+        b->news[b->n_news++] = (struct box_news){
+            .mailbox = row.id, .changed = !same, .messages = l->has_status ? l->messages : 0};
     }
     return 0;
 }

@@ -1,6 +1,6 @@
 /*
- * Bodies, from the server to the store: newest first, a batch of one mailbox a command, streamed to disk as
- * they come.
+ * Bodies, from the server to the store: newest first, a batch at a time, one command a mailbox, streamed to
+ * disk as they come.
  *
  * Several fetchers work at once, each with a session of its own. A row whose body is under way is claimed, so
  * that no two fetch it. When a batch has arrived, the files are synced together, and only then the rows that
@@ -17,6 +17,7 @@
 
 #define FETCH_MESSAGES 500
 #define FETCH_BYTES (16 << 20)
+#define FETCH_MAILBOXES 8
 #define FETCH_LOOK 4000
 #define MOVING_WAIT_NS 20000000
 
@@ -24,13 +25,21 @@ struct wanted {
     int64_t id;
     int64_t message_id; /* as it was listed, 0 unknown */
     uint32_t uid;
+    unsigned piece;
     bool arrived, done;
     struct body_info info;
 };
 
+/* What of the batch is in one mailbox. */
+struct piece {
+    struct mailbox box;
+    bool answered; /* what has not come is not to be had there */
+};
+
 struct fetch {
     struct engine *e;
-    struct mailbox box;
+    struct piece piece[FETCH_MAILBOXES];
+    unsigned n_pieces, at; /* at: the one that is being fetched */
     struct wanted *row;
     size_t n;
     int64_t bytes, most;
@@ -129,21 +138,35 @@ static bool is_parked(struct fetch *f, int64_t id)
     return failure_get(f->rd, id, 0, &failed) == 0 && failed.retry_s > clock_now_ns() / 1000000000;
 }
 
+/* Of the mailbox, a new one if there is room; -1. */
+static int piece_of(struct fetch *f, int64_t mailbox)
+{
+    for (unsigned i = 0; i < f->n_pieces; i++)
+        if (f->piece[i].box.id == mailbox)
+            return (int)i;
+    if (f->n_pieces == FETCH_MAILBOXES)
+        return -1;
+    struct piece *p = &f->piece[f->n_pieces];
+    p->answered = false;
+    if (mailbox_get(f->rd, mailbox, &p->box) < 0 || !p->box.on_server)
+        return -1;
+    return (int)f->n_pieces++;
+}
+
 static int choose(void *arg, const struct message *m)
 {
     struct fetch *f = arg;
     struct base_state base;
 
-    if ((f->n && m->mailbox != f->box.id) || (f->only && m->mailbox != f->only) ||
-        bodies_is_bare(f->since_s, m->date_s))
+    if ((f->only && m->mailbox != f->only) || bodies_is_bare(f->since_s, m->date_s))
         return 0;
     if (base_of_message(f->rd, m->id, &base) < 0 || base.mailbox != m->mailbox || is_parked(f, m->id))
         return 0;
-    if (!f->n && (mailbox_get(f->rd, m->mailbox, &f->box) < 0 || !f->box.on_server))
+    int piece = piece_of(f, m->mailbox);
+    if (piece < 0 || !claim(f->e, m->id))
         return 0;
-    if (!claim(f->e, m->id))
-        return 0;
-    f->row[f->n++] = (struct wanted){.id = m->id, .message_id = m->message_id, .uid = base.uid};
+    f->row[f->n++] =
+        (struct wanted){.id = m->id, .message_id = m->message_id, .uid = base.uid, .piece = (unsigned)piece};
     f->bytes += m->size;
     return f->n == FETCH_MESSAGES || f->bytes >= f->most;
 }
@@ -192,13 +215,14 @@ static bool choose_wish(struct fetch *f)
         }
         bool known = message_get(f->rd, id, &m) == 0;
         if (!known || base_of_message(f->rd, id, &base) < 0 ||
-            mailbox_get(f->rd, base.mailbox, &f->box) < 0) {
+            mailbox_get(f->rd, base.mailbox, &f->piece[0].box) < 0) {
             cache_wanted_done(f->e->cache, id, known && m.has_hash ? -EIO : -ESTALE);
             continue;
         }
         if (!claim(f->e, id))
             continue; /* under way: its end answers the wish */
         f->wish = true;
+        f->n_pieces = 1;
         f->row[f->n++] = (struct wanted){.id = id, .message_id = m.message_id, .uid = base.uid};
         return true;
     }
@@ -244,7 +268,7 @@ static int receive(void *arg, const void *octets, size_t length)
 static struct wanted *find_uid(struct fetch *f, uint32_t uid)
 {
     for (size_t i = 0; i < f->n; i++)
-        if (f->row[i].uid == uid && !f->row[i].arrived)
+        if (f->row[i].piece == f->at && f->row[i].uid == uid && !f->row[i].arrived)
             return &f->row[i];
     return NULL;
 }
@@ -314,7 +338,8 @@ static int put_body(cache_tx *tx, const struct fetch *f, struct wanted *row)
     int r = message_get(rd, row->id, &m);
     if (r < 0)
         return r == -ENOENT ? 0 : r;
-    if (base_of_message(rd, row->id, &base) < 0 || base.uid != row->uid || base.mailbox != f->box.id)
+    if (base_of_message(rd, row->id, &base) < 0 || base.uid != row->uid ||
+        base.mailbox != f->piece[row->piece].box.id)
         return 0;
     bool repair = m.state == MESSAGE_PRESENT;
     if (m.state != MESSAGE_WANTED && !repair)
@@ -367,8 +392,9 @@ static int commit(struct fetch *f)
 static bool has_moved(struct fetch *f, const struct wanted *row)
 {
     struct base_state base;
-    return is_moving(f->rd, row->id) || (base_of_message(f->rd, row->id, &base) == 0 &&
-                                         (base.mailbox != f->box.id || base.uid != row->uid));
+    return is_moving(f->rd, row->id) ||
+           (base_of_message(f->rd, row->id, &base) == 0 &&
+            (base.mailbox != f->piece[row->piece].box.id || base.uid != row->uid));
 }
 
 /* The server answered, but not with these: gone meanwhile (the next scan will tell, case 17), or not to be
@@ -376,43 +402,66 @@ static bool has_moved(struct fetch *f, const struct wanted *row)
 static void note_missing(struct fetch *f)
 {
     struct worker_error error = {.text = "the server sent no body"};
-    for (size_t i = 0; i < f->n; i++)
-        if (!f->row[i].arrived && !has_moved(f, &f->row[i])) {
-            log_info("case 17: row %lld: no body came", (long long)f->row[i].id);
-            engine_fail_message(f->e, f->row[i].id, f->box.id, "fetch", &error);
+    for (size_t i = 0; i < f->n; i++) {
+        const struct wanted *row = &f->row[i];
+        const struct piece *p = &f->piece[row->piece];
+        if (!row->arrived && p->answered && !has_moved(f, row)) {
+            log_info("case 17: row %lld: no body came", (long long)row->id);
+            engine_fail_message(f->e, row->id, p->box.id, "fetch", &error);
         }
+    }
 }
 
 static int compare_uids(const void *a, const void *b)
 {
     const struct wanted *x = a, *y = b;
+    if (x->piece != y->piece)
+        return x->piece < y->piece ? -1 : 1;
     return (x->uid > y->uid) - (x->uid < y->uid);
 }
 
-/* The UIDs whose bodies have not come. */
+/* The UIDs of a piece whose bodies have not come. */
 static int ask_for(struct fetch *f)
 {
     int r = 0;
     uidset_finish(&f->uids);
     for (size_t i = 0; i < f->n && r == 0; i++)
-        if (!f->row[i].arrived)
+        if (f->row[i].piece == f->at && !f->row[i].arrived)
             r = uidset_add(&f->uids, f->row[i].uid);
     return r;
 }
 
-static enum worker_result run_batch(struct fetch *f, struct worker *w)
+static enum worker_result run_piece(struct fetch *f, struct worker *w, struct worker_error *e)
 {
-    struct worker_error error = {0};
     struct worker_sink sink = {.arg = f, .data = receive, .end = received};
+    struct piece *p = &f->piece[f->at];
     enum worker_result r = WORKER_DONE;
-
-    qsort(f->row, f->n, sizeof *f->row, compare_uids);
     /* Twice: what came may have been another message. */
     for (int round = 0; round < 2 && r == WORKER_DONE; round++) {
         if (ask_for(f) < 0)
             r = WORKER_LOCAL;
         if (r == WORKER_DONE && f->uids.n > 0)
-            r = w->ops->fetch(w, f->box.remote, f->box.uidvalidity, &f->uids, &sink, &error);
+            r = w->ops->fetch(w, p->box.remote, p->box.uidvalidity, &f->uids, &sink, e);
+    }
+    p->answered = r == WORKER_DONE;
+    return r;
+}
+
+/* What is wrong with one mailbox keeps none of the others. */
+static bool ends_batch(enum worker_result r, const struct worker_error *e)
+{
+    return engine_session_ended(r) || r == WORKER_LOCAL || e->retry_ms > 0;
+}
+
+static enum worker_result run_batch(struct fetch *f, struct worker *w)
+{
+    struct worker_error error = {0};
+    enum worker_result r = WORKER_DONE;
+
+    qsort(f->row, f->n, sizeof *f->row, compare_uids);
+    for (f->at = 0; f->at < f->n_pieces && !ends_batch(r, &error); f->at++) {
+        enum worker_result piece = run_piece(f, w, &error);
+        r = piece == WORKER_DONE ? r : piece;
     }
     engine_pause(f->e, error.retry_ms);
     body_writer_abort(f->writer);
@@ -423,8 +472,7 @@ static enum worker_result run_batch(struct fetch *f, struct worker *w)
     /* What arrived before the line broke is kept all the same. */
     if (commit(f) < 0)
         return WORKER_LOCAL;
-    if (r == WORKER_DONE)
-        note_missing(f);
+    note_missing(f);
     return r;
 }
 

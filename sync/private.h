@@ -122,7 +122,8 @@ int64_t round_settle(struct engine *e); /* settles what is quiet; milliseconds t
 /* boxes.c */
 struct box_news { /* what the tree told of one mailbox that is on both sides */
     int64_t mailbox;
-    bool changed; /* its numbers differ from the token, or it has none */
+    bool changed;      /* its numbers differ from the token, or it has none */
+    uint32_t messages; /* 0: none, or not told */
 };
 struct boxes {
     struct arena arena;

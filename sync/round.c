@@ -15,6 +15,8 @@
 #include "private.h"
 
 #define LOOKS_MAX 4
+#define EXPECTED 8             /* first looks under way */
+#define EXPECTED_MESSAGES 5000 /* in them, more than one of which is repeated should the session break */
 
 /* ---- settling ---- */
 
@@ -77,18 +79,29 @@ int64_t round_settle(struct engine *e)
 /* ---- the mailboxes to scan ---- */
 
 struct list {
-    int64_t *id;
+    struct to_scan {
+        int64_t id;
+        uint32_t messages; /* 0: none, or not told */
+    } * box;
     size_t n;
 };
 
-static int add_to(struct list *l, int64_t id)
+static int add_to(struct list *l, int64_t id, uint32_t messages)
 {
-    int64_t *grown = reallocarray(l->id, l->n + 1, sizeof *grown);
+    struct to_scan *grown = reallocarray(l->box, l->n + 1, sizeof *grown);
     if (!grown)
         return -ENOMEM;
-    l->id = grown;
-    l->id[l->n++] = id;
+    l->box = grown;
+    l->box[l->n++] = (struct to_scan){id, messages};
     return 0;
+}
+
+static bool is_listed(const struct list *l, int64_t id)
+{
+    for (size_t i = 0; i < l->n; i++)
+        if (l->box[i].id == id)
+            return true;
+    return false;
 }
 
 /* Just created on the server, by the merge of the tree: not in its answer. */
@@ -97,10 +110,7 @@ static int add_unseen(void *arg, const struct mailbox *m)
     struct list *l = arg;
     if (!m->on_server || m->removed || m->uidvalidity || (m->attributes & MAILBOX_NOSELECT))
         return 0;
-    for (size_t i = 0; i < l->n; i++)
-        if (l->id[i] == m->id)
-            return 0;
-    return add_to(l, m->id);
+    return is_listed(l, m->id) ? 0 : add_to(l, m->id, 0);
 }
 
 static enum worker_result merge_tree(struct engine *e, struct list *scan)
@@ -111,7 +121,7 @@ static enum worker_result merge_tree(struct engine *e, struct list *scan)
 
     for (size_t i = 0; i < boxes.n_news && r == WORKER_DONE; i++)
         if (boxes.news[i].changed || everything)
-            r = add_to(scan, boxes.news[i].mailbox) < 0 ? WORKER_LOCAL : WORKER_DONE;
+            r = add_to(scan, boxes.news[i].mailbox, boxes.news[i].messages) < 0 ? WORKER_LOCAL : WORKER_DONE;
     if (r == WORKER_DONE && mailbox_each(cache_reader(e->cache), -1, 0, add_unseen, scan) < 0)
         r = WORKER_LOCAL;
     boxes_finish(&boxes);
@@ -151,17 +161,47 @@ static bool ends_round(struct engine *e, enum worker_result r)
     return engine_session_ended(r) || r == WORKER_LOCAL || engine_stopping(e) || engine_paused(e);
 }
 
+static bool is_first_look(struct engine *e, int64_t id, struct mailbox *ret)
+{
+    return mailbox_get(cache_reader(e->cache), id, ret) == 0 && !ret->uidvalidity;
+}
+
+/* On a first sync the questions about the next few mailboxes travel together, so that the line's length is
+ * not waited for in each. Of one that is empty nothing is asked but whether it is. *next: up to where. */
+static void expect_first_looks(struct engine *e, const struct list *scan, size_t at, size_t *next)
+{
+    const struct worker_ops *ops = e->worker->ops;
+    uint64_t messages = 0;
+    struct mailbox box;
+    if (*next < at)
+        *next = at;
+    for (size_t i = at; i < *next; i++)
+        messages += scan->box[i].messages;
+    for (; ops->expect && *next < scan->n && *next < at + EXPECTED; ++*next) {
+        const struct to_scan *s = &scan->box[*next];
+        messages += s->messages;
+        if ((*next > at && messages > EXPECTED_MESSAGES) || !is_first_look(e, s->id, &box))
+            break;
+        if (s->messages > 0 && box.on_server && !(box.attributes & MAILBOX_NOSELECT))
+            ops->expect(e->worker, box.remote);
+    }
+}
+
 /* Bodies come after all scans: what looks new in one mailbox may have left another one (case 43), and is here
  * already. But on a first sync, when nothing can have moved, people should not wait for the last mailbox. */
 static enum worker_result scan_all(struct engine *e, struct list *scan, bool *ret_complete)
 {
+    size_t next = 0;
     *ret_complete = true;
     for (size_t i = 0; i < scan->n; i++) {
         struct mailbox box;
-        bool first = mailbox_get(cache_reader(e->cache), scan->id[i], &box) == 0 && !box.uidvalidity;
-        enum worker_result r = pull_mailbox(e, scan->id[i], WORKER_CHANGES);
-        if (r == WORKER_DONE && first)
-            r = fetch_at_once(e, scan->id[i]);
+        bool first = is_first_look(e, scan->box[i].id, &box);
+        expect_first_looks(e, scan, i, &next);
+        enum worker_result r = pull_mailbox(e, scan->box[i].id, WORKER_CHANGES);
+        if (r == WORKER_DONE && first && next > i + 1 && !e->alone)
+            wake_fetchers(e);
+        else if (r == WORKER_DONE && first)
+            r = fetch_at_once(e, scan->box[i].id);
         if (ends_round(e, r))
             return r == WORKER_DONE ? engine_stopping(e) ? WORKER_CANCELLED : WORKER_REFUSED : r;
         *ret_complete = *ret_complete && r == WORKER_DONE;
@@ -173,7 +213,7 @@ static enum worker_result fetch_all(struct engine *e, const struct list *scan)
 {
     enum worker_result r = WORKER_DONE;
     for (size_t i = 0; i < scan->n && !ends_round(e, r); i++)
-        r = fetch_at_once(e, scan->id[i]);
+        r = fetch_at_once(e, scan->box[i].id);
     return ends_round(e, r) ? r : WORKER_DONE;
 }
 
@@ -195,10 +235,7 @@ static enum worker_result add_inbox(struct engine *e, struct list *scan)
     struct mailbox inbox;
     if (mailbox_find(cache_reader(e->cache), 0, "INBOX", &inbox) < 0)
         return WORKER_DONE;
-    for (size_t i = 0; i < scan->n; i++)
-        if (scan->id[i] == inbox.id)
-            return WORKER_DONE;
-    return add_to(scan, inbox.id) < 0 ? WORKER_LOCAL : WORKER_DONE;
+    return is_listed(scan, inbox.id) || add_to(scan, inbox.id, 0) == 0 ? WORKER_DONE : WORKER_LOCAL;
 }
 
 static int forget_orphans(cache_tx *tx, void *arg)
@@ -281,7 +318,7 @@ enum worker_result round_run(struct engine *e, unsigned hints)
         r = fetch_alone(e);
     if (e->saw_orphans)
         engine_hint(e, HINT_FULL); /* they wait for another look at all mailboxes */
-    free(scan.id);
+    free(scan.box);
     return r;
 }
 

@@ -172,6 +172,10 @@ struct worker_ops {
      * WORKER_GONE it is not, or is a mere level (case 75). `ret` may be NULL; its name is `mailbox`. */
     enum worker_result (*status)(struct worker *w, const char *mailbox, struct worker_box *ret,
                                  struct worker_error *e);
+    /* This mailbox will be scanned for the first time (since NULL), next of all or behind those that are
+     * expected already: its questions may travel behind theirs. What comes of it, an error too, is the scan's.
+     * May be NULL. */
+    void (*expect)(struct worker *w, const char *mailbox);
     enum worker_result (*scan)(struct worker *w, const char *mailbox, const struct worker_token *since,
                                enum worker_depth depth, struct worker_scan *ret, struct worker_error *e);
     /* UIDs at or above `from` with flags and details: for settling appends. Lower UIDs that the server adds

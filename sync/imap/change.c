@@ -217,8 +217,11 @@ enum worker_result imap_apply(struct worker *w, const struct worker_op *op, stru
     struct imap *im = imap_of(w);
     struct worker_outcome got = {0};
     enum worker_result r = imap_ready(im, e);
+    if (r == WORKER_DONE)
+        r = imap_harmless(imap_settle(im, e), e);
     if (r != WORKER_DONE)
         return r;
+    imap_forget_ahead(im); /* they know nothing of this */
     switch (op->verb) {
     case WORKER_STORE:
     case WORKER_EXPUNGE:

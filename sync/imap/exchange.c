@@ -286,7 +286,7 @@ enum worker_result imap_send(struct imap *im, struct command *c, unsigned *ret_t
     return imap_harmless(r, e);
 }
 
-enum worker_result imap_send_ahead(struct imap *im, struct command *c, imap_each *each,
+enum worker_result imap_send_ahead(struct imap *im, struct command *c, imap_each *each, void *arg,
                                    struct worker_error *e)
 {
     enum worker_result r = im->n_owed < OWED_MAX ? WORKER_DONE : imap_settle(im, e);
@@ -294,7 +294,7 @@ enum worker_result imap_send_ahead(struct imap *im, struct command *c, imap_each
     c->behind = true;
     r = r == WORKER_DONE ? imap_send(im, c, &tag, e) : imap_harmless(r, e);
     if (r == WORKER_DONE)
-        im->owed[im->n_owed++] = (struct owed){tag, each};
+        im->owed[im->n_owed++] = (struct owed){.tag = tag, .each = each, .arg = arg};
     return r;
 }
 
@@ -326,15 +326,52 @@ static enum worker_result finish(struct imap *im, unsigned tag, imap_each *each,
     }
 }
 
+static enum worker_result settle_first(struct imap *im, struct worker_error *e)
+{
+    struct owed o = im->owed[0];
+    im->n_owed--;
+    memmove(im->owed, im->owed + 1, im->n_owed * sizeof o);
+    guard_next_command(&im->stream->guard);
+    if (o.select != NULL)
+        imap_unselected(im);
+    enum worker_result r = finish(im, o.tag, o.each, o.arg, e);
+    if (im->stream == NULL)
+        return r; /* broken; else it is for whoever looks at arg to find that it failed */
+    if (o.select != NULL)
+        imap_selected_now(im, o.select);
+    return WORKER_DONE;
+}
+
 enum worker_result imap_settle(struct imap *im, struct worker_error *e)
 {
     enum worker_result r = WORKER_DONE;
-    for (unsigned i = 0; r == WORKER_DONE && i < im->n_owed; i++) {
-        r = finish(im, im->owed[i].tag, im->owed[i].each, im, e);
-        r = r == WORKER_REFUSED ? WORKER_DONE : r;
-    }
-    im->n_owed = 0;
+    while (r == WORKER_DONE && im->n_owed > 0)
+        r = settle_first(im, e);
     return r;
+}
+
+static bool is_owed(const struct imap *im, const void *arg)
+{
+    for (unsigned i = 0; i < im->n_owed; i++)
+        if (im->owed[i].arg == arg)
+            return true;
+    return false;
+}
+
+enum worker_result imap_settle_to(struct imap *im, const void *arg, struct worker_error *e)
+{
+    enum worker_result r = WORKER_DONE;
+    while (r == WORKER_DONE && is_owed(im, arg))
+        r = settle_first(im, e);
+    return r;
+}
+
+enum worker_result imap_settle_selected(struct imap *im, struct worker_error *e)
+{
+    bool any = false;
+    for (unsigned i = 0; i < im->n_owed; i++)
+        any = any || im->owed[i].select != NULL;
+    return any ? imap_settle(im, e) : WORKER_DONE;
 }
 
 enum worker_result imap_finish(struct imap *im, unsigned tag, imap_each *each, void *arg,

@@ -1,6 +1,6 @@
 /*
- * Bodies, streamed through libetpan: UID FETCH set (UID BODY.PEEK[]), each literal handed to the sink piece
- * by piece as it comes, so that memory stays small whatever the size or number of messages.
+ * Bodies, streamed through libetpan's parser: UID FETCH set (UID BODY.PEEK[]), each literal handed to the
+ * sink piece by piece as it comes, so that memory stays small whatever the size or number of messages.
  *
  * libetpan tells the body handler no UID, and the UID may come before or behind the body: what the message
  * was shows only when its whole FETCH response is parsed (on_message). Octets pass unaltered, NUL, bare CR
@@ -14,6 +14,10 @@
 #include <string.h>
 #include "clock.h"
 #include "session.h"
+
+#define FETCH "UID FETCH "
+#define FETCH_ITEMS " (UID BODY.PEEK[])\r\n"
+#define FETCH_AROUND 64 /* octets of a command beside its UIDs, and more */
 
 struct fetching {
     struct imap *im;
@@ -73,51 +77,24 @@ static void on_message(struct mailimap_msg_att *message, void *arg)
         f->err = f->sink->end(f->sink->arg, uid, whole);
 }
 
+/* Of a mailbox that was selected before, when a server did not leave it for one that it refused. */
+static bool drop_octets(int type, struct mailimap_msg_att_body_section *section, const char *octets,
+                        size_t length, void *arg)
+{
+    (void)type, (void)section, (void)octets, (void)length, (void)arg;
+    return true;
+}
+
+static void drop_message(struct mailimap_msg_att *message, void *arg)
+{
+    (void)message, (void)arg;
+}
+
 static void on_progress(size_t current, size_t maximum, void *context)
 {
     (void)current;
     (void)maximum;
     (void)context;
-}
-
-/* (UID BODY.PEEK[]). libetpan's constructors take over what they are given, or leave it on failure. */
-static struct mailimap_fetch_type *items_new(void)
-{
-    struct mailimap_fetch_type *type = mailimap_fetch_type_new_fetch_att_list_empty();
-    struct mailimap_fetch_att *uid = mailimap_fetch_att_new_uid();
-    struct mailimap_section *section = mailimap_section_new(NULL);
-    struct mailimap_fetch_att *body =
-        section != NULL ? mailimap_fetch_att_new_body_peek_section(section) : NULL;
-    if (section != NULL && body == NULL)
-        mailimap_section_free(section);
-    if (type != NULL && uid != NULL &&
-        mailimap_fetch_type_new_fetch_att_list_add(type, uid) == MAILIMAP_NO_ERROR) {
-        uid = NULL;
-        if (body != NULL && mailimap_fetch_type_new_fetch_att_list_add(type, body) == MAILIMAP_NO_ERROR)
-            return type;
-    }
-    if (uid != NULL)
-        mailimap_fetch_att_free(uid);
-    if (body != NULL)
-        mailimap_fetch_att_free(body);
-    if (type != NULL)
-        mailimap_fetch_type_free(type);
-    return NULL;
-}
-
-/* The next ranges, as many as a command may name. NULL without memory. */
-static struct mailimap_set *next_set(const struct uidset *uids, size_t *position, size_t command_max)
-{
-    struct mailimap_set *set = mailimap_set_new_empty();
-    for (size_t length = 64; set != NULL && *position < uids->n && length + 22 < command_max; ++*position) {
-        const struct uidrange *r = &uids->range[*position];
-        length += r->first == r->last ? 11 : 22;
-        if (mailimap_set_add_interval(set, r->first, r->last) == MAILIMAP_NO_ERROR)
-            continue;
-        mailimap_set_free(set);
-        return NULL;
-    }
-    return set;
 }
 
 /* One command's end: what libetpan made of it. */
@@ -144,30 +121,89 @@ static enum worker_result judge(struct fetching *f, int r, struct worker_error *
     return imap_broken(im, false, e);
 }
 
-static enum worker_result fetch_set(struct fetching *f, struct mailimap_set *set, struct worker_error *e)
+/* Out with a command for as many of the UIDs as it may name. The tag is libetpan's, which will read the
+ * answer. */
+static int send_fetch(struct imap *im, const struct uidset *uids, size_t *position)
 {
-    struct imap *im = f->im;
-    struct mailimap_fetch_type *items = items_new();
-    if (items == NULL) {
-        imap_error_set(e, -ENOMEM, "", 0);
-        return WORKER_LOCAL;
-    }
-    clist *nothing = NULL;
+    char set[COMMAND_MAX];
+    mailstream *m = im->etpan->imap_stream;
+    uidset_print(uids, position, set, im->command_max - FETCH_AROUND);
+    im->about.commands++;
+    int r = mailimap_send_current_tag(im->etpan);
+    if (r != MAILIMAP_NO_ERROR)
+        return r;
+    bool sent = mailstream_write(m, FETCH, strlen(FETCH)) >= 0 &&
+                mailstream_write(m, set, strlen(set)) >= 0 &&
+                mailstream_write(m, FETCH_ITEMS, strlen(FETCH_ITEMS)) >= 0 && mailstream_flush(m) >= 0;
+    return sent ? MAILIMAP_NO_ERROR : MAILIMAP_ERROR_STREAM;
+}
+
+/* What mailimap_uid_fetch does behind its command. */
+static int read_response(mailimap *etpan)
+{
+    struct mailimap_response *response = NULL;
+    if (mailimap_read_line(etpan) == NULL)
+        return MAILIMAP_ERROR_STREAM;
+    int r = mailimap_parse_response(etpan, &response);
+    if (r != MAILIMAP_NO_ERROR)
+        return r;
+    const struct mailimap_response_done *done = response->rsp_resp_done;
+    bool ok = done->rsp_type == MAILIMAP_RESP_DONE_TYPE_TAGGED &&
+              done->rsp_data.rsp_tagged->rsp_cond_state->rsp_type == MAILIMAP_RESP_COND_STATE_OK;
+    mailimap_response_free(response);
+    return ok ? MAILIMAP_NO_ERROR : MAILIMAP_ERROR_UID_FETCH;
+}
+
+/* f NULL: what comes is dropped. */
+static int stream_response(struct imap *im, struct fetching *f, int r)
+{
     mailimap_set_progress_callback(im->etpan, on_progress, on_progress, NULL);
-    mailimap_set_msg_body_handler(im->etpan, on_octets, f);
-    mailimap_set_msg_att_handler(im->etpan, on_message, f);
+    mailimap_set_msg_body_handler(im->etpan, f != NULL ? on_octets : drop_octets, f);
+    mailimap_set_msg_att_handler(im->etpan, f != NULL ? on_message : drop_message, f);
     guard_next_command(&im->stream->guard);
     im->stream->guard.streaming = true;
-    im->about.commands++;
-    int r = mailimap_uid_fetch(im->etpan, set, items, &nothing);
-    if (r == MAILIMAP_NO_ERROR && nothing != NULL)
-        mailimap_fetch_list_free(nothing);
+    if (r == MAILIMAP_NO_ERROR)
+        r = read_response(im->etpan);
     im->stream->guard.streaming = false;
     im->used_ms = clock_boot_ms();
     mailimap_set_msg_body_handler(im->etpan, NULL, NULL);
     mailimap_set_msg_att_handler(im->etpan, NULL, NULL);
-    mailimap_fetch_type_free(items);
-    return judge(f, r, e);
+    return r;
+}
+
+static enum worker_result read_bodies(struct fetching *f, int sent, struct worker_error *e)
+{
+    return judge(f, stream_response(f->im, f, sent), e);
+}
+
+/* SELECT and the first FETCH in one flight. Another UIDVALIDITY, and the bodies that come are none of ours:
+ * the connection is dropped. Without a SELECT that worked there are none, and it is asked again why. */
+static enum worker_result select_and_fetch(struct fetching *f, const char *mailbox, uint32_t uidvalidity,
+                                           size_t *position, struct worker_error *e)
+{
+    struct imap *im = f->im;
+    struct imap_selecting s = {.im = im};
+    size_t begin = *position;
+    enum worker_result r = imap_select_ahead(im, mailbox, &s, e);
+    if (r == WORKER_REFUSED)
+        return imap_need(im, mailbox, uidvalidity, e);
+    if (r != WORKER_DONE)
+        return r;
+    int sent = send_fetch(im, f->asked, position);
+    r = imap_settle(im, e);
+    if (r != WORKER_DONE)
+        return r;
+    if (!s.done) {
+        *position = begin;
+        r = judge(f, stream_response(im, NULL, sent), e);
+        return r == WORKER_DONE || r == WORKER_REFUSED ? imap_need(im, mailbox, uidvalidity, e) : r;
+    }
+    r = imap_check_validity(im, uidvalidity, e);
+    if (r == WORKER_DONE)
+        return read_bodies(f, sent, e);
+    im->stream->err = -ESTALE;
+    imap_close(im);
+    return r;
 }
 
 enum worker_result imap_fetch(struct worker *w, const char *mailbox, uint32_t uidvalidity,
@@ -176,18 +212,18 @@ enum worker_result imap_fetch(struct worker *w, const char *mailbox, uint32_t ui
 {
     struct imap *im = imap_of(w);
     struct fetching f = {.im = im, .asked = uids, .sink = sink};
+    size_t position = 0;
     enum worker_result r = imap_ready(im, e);
     if (r == WORKER_DONE)
+        r = imap_settle(im, e);
+    if (r == WORKER_DONE && uids->n > 0 &&
+        (im->selected.name == NULL || strcmp(im->selected.name, mailbox) != 0))
+        r = select_and_fetch(&f, mailbox, uidvalidity, &position, e);
+    else if (r == WORKER_DONE)
         r = imap_need(im, mailbox, uidvalidity, e);
-    for (size_t position = 0; r == WORKER_DONE && position < uids->n;) {
-        struct mailimap_set *set = next_set(uids, &position, im->command_max);
-        if (set == NULL) {
-            imap_error_set(e, -ENOMEM, "", 0);
-            r = WORKER_LOCAL;
-            break;
-        }
-        r = fetch_set(&f, set, e);
-        mailimap_set_free(set);
+    while (r == WORKER_DONE && position < uids->n) {
+        int sent = send_fetch(im, uids, &position);
+        r = read_bodies(&f, sent, e);
     }
     if (f.open)
         sink->end(sink->arg, 0, false);

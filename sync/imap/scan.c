@@ -32,6 +32,7 @@ struct row {
 
 struct collector {
     struct imap *im;
+    const struct imap_selected *box; /* what it is about */
     struct row *row;
     size_t n, cap;
     bool sorted;   /* in order of uid so far, no two alike */
@@ -260,11 +261,19 @@ static enum worker_result list_all(struct collector *c, struct worker_scan *ret,
     tidy(c);
     drop_vanished(c);
     ret->number = 74;
-    ret->full = !c->malformed && c->searched && c->n >= c->im->selected.exists;
+    ret->full = !c->malformed && c->searched && c->n >= c->box->exists;
     if (!ret->full)
         ret->token.modseq = 0;
     uidset_finish(&c->vanished);
     return WORKER_DONE;
+}
+
+/* All has been told, and EXISTS says that it is all. */
+static bool is_all(struct collector *c)
+{
+    tidy(c);
+    drop_vanished(c);
+    return !c->malformed && c->n >= c->box->exists;
 }
 
 static enum worker_result scan_full(struct collector *c, const struct worker_token *since, bool details,
@@ -278,10 +287,8 @@ static enum worker_result scan_full(struct collector *c, const struct worker_tok
         r = fetch(c, since->uidnext, DETAILS, "", e);
     if (r != WORKER_DONE)
         return r;
-    tidy(c);
-    drop_vanished(c);
-    ret->full = true;
-    if (c->malformed || c->n < c->im->selected.exists)
+    ret->full = is_all(c);
+    if (!ret->full)
         return list_all(c, ret, e);
     uidset_finish(&c->vanished);
     return WORKER_DONE;
@@ -328,7 +335,7 @@ enum how { NOTHING, CHANGES, FLAGS, DETAILS_TOO, NOT_THE_SAME };
 static enum how choose(const struct collector *c, const struct worker_token *since, enum worker_depth depth,
                        int *number)
 {
-    const struct imap_selected *s = &c->im->selected;
+    const struct imap_selected *s = c->box;
     bool known = since != NULL && since->uidnext > 0;
     bool same = known && s->exists == since->exists && s->uidnext == since->uidnext;
     *number = s->uidvalidity == 0 || s->uidnext == 0 ? 72 : 0;
@@ -376,25 +383,23 @@ static enum worker_result look(struct collector *c, const struct worker_token *s
     return WORKER_DONE;
 }
 
-/* What SELECT said, into the scan. Where it tells no UIDVALIDITY, the UIDs are taken to be what they were before
- * (case 72), and 1 stands for "never told". */
-static void begin(const struct imap *im, const struct worker_token *since, struct worker_scan *ret)
+/* What SELECT said, into the scan. Where it tells no UIDVALIDITY, the UIDs are taken to be what they were
+ * before (case 72), and 1 stands for "never told". */
+static void begin(const struct imap_selected *s, const struct worker_token *since, struct worker_scan *ret)
 {
-    const struct imap_selected *s = &im->selected;
     uint32_t known = since != NULL && since->uidvalidity != 0 ? since->uidvalidity : 1;
-    ret->token = (struct worker_token){
-        .uidvalidity = s->uidvalidity != 0 ? s->uidvalidity : known,
-        .uidnext = s->uidnext,
-        .exists = s->exists,
-        .modseq = s->modseq};
+    ret->token = (struct worker_token){.uidvalidity = s->uidvalidity != 0 ? s->uidvalidity : known,
+                                       .uidnext = s->uidnext,
+                                       .exists = s->exists,
+                                       .modseq = s->modseq};
     ret->read_only = s->read_only;
     ret->permanent = s->permanent;
     ret->keywords_allowed = s->keywords_allowed;
 }
 
-/* Mail that came after SELECT, and of which no details were told: an EXISTS in the answer to a FETCH was followed by
- * a SEARCH, or by its flags alone. It is not to be removed, and not to be taken for known: the next scan tells it. Such
- * rows are the last ones; returns how many there are before. */
+/* Mail that came after SELECT, and of which no details were told: an EXISTS in the answer to a FETCH was
+ * followed by a SEARCH, or by its flags alone. It is not to be removed, and not to be taken for known: the
+ * next scan tells it. Such rows are the last ones; returns how many there are before. */
 static size_t leave_untold(struct collector *c, uint32_t uidnext)
 {
     size_t told = c->n - rows_from(c, uidnext);
@@ -427,22 +432,145 @@ static enum worker_result end(struct collector *c, struct worker_scan *ret, stru
     if (top > ret->token.uidnext)
         ret->token.uidnext = top;
     ret->token.exists =
-        ret->full || ret->number == 74 ? (uint32_t)told : c->im->selected.exists - (uint32_t)(c->n - told);
+        ret->full || ret->number == 74 ? (uint32_t)told : c->box->exists - (uint32_t)(c->n - told);
     return WORKER_DONE;
+}
+
+/* ---- first looks, asked for one behind the other ---- */
+
+struct imap_ahead {
+    char *name;
+    struct imap_selecting select;
+    struct collector c;
+    bool done; /* the server said OK to the FETCH */
+};
+
+static void ahead_free(struct imap_ahead *a)
+{
+    if (a == NULL)
+        return;
+    collector_finish(&a->c);
+    free(a->name);
+    free(a);
+}
+
+/* Only when nothing of it is owed any more: settled, or the session over. */
+void imap_forget_ahead(struct imap *im)
+{
+    for (unsigned i = 0; i < im->n_ahead; i++)
+        ahead_free(im->ahead[i]);
+    im->n_ahead = 0;
+}
+
+static int on_ahead(void *arg, const struct reply *r)
+{
+    struct imap_ahead *a = arg;
+    a->done = a->done || (r->kind == REPLY_TAGGED && r->condition == REPLY_OK);
+    return on_reply(&a->c, r);
+}
+
+static struct imap_ahead *ahead_new(struct imap *im, const char *mailbox)
+{
+    struct imap_ahead *a = calloc(1, sizeof *a);
+    if (a == NULL)
+        return NULL;
+    a->name = strdup(mailbox);
+    a->select = (struct imap_selecting){.im = im, .each = on_reply, .arg = &a->c};
+    a->c = (struct collector){.im = im, .box = &a->select.got, .sorted = true};
+    if (a->name != NULL)
+        return a;
+    free(a);
+    return NULL;
+}
+
+void imap_expect(struct worker *w, const char *mailbox)
+{
+    struct imap *im = imap_of(w);
+    struct worker_error e;
+    struct command command;
+    if (im->state != IMAP_OPEN || im->n_ahead == AHEAD_MAX || im->n_owed + 2 > OWED_MAX)
+        return;
+    struct imap_ahead *a = ahead_new(im, mailbox);
+    if (a == NULL || imap_select_ahead(im, mailbox, &a->select, &e) != WORKER_DONE) {
+        ahead_free(a);
+        return;
+    }
+    im->ahead[im->n_ahead++] = a; /* from here on the session's, also when it breaks */
+    command_begin(im, &command, "UID FETCH 1:* " DETAILS);
+    imap_send_ahead(im, &command, on_ahead, a, &e);
+}
+
+static struct imap_ahead *find_ahead(struct imap *im, const char *mailbox)
+{
+    for (unsigned i = 0; i < im->n_ahead; i++)
+        if (strcmp(im->ahead[i]->name, mailbox) == 0)
+            return im->ahead[i];
+    return NULL;
+}
+
+/* It goes, and with it those that should have come before it: their answers were read first. */
+static void drop_ahead(struct imap *im, const struct imap_ahead *last)
+{
+    unsigned n = 0;
+    while (im->ahead[n] != last)
+        n++;
+    for (unsigned i = 0; i <= n; i++)
+        ahead_free(im->ahead[i]);
+    im->n_ahead -= n + 1;
+    memmove(im->ahead, im->ahead + n + 1, im->n_ahead * sizeof(struct imap_ahead *));
+}
+
+/* Is it all there, and beyond doubt? Everything else is asked again, in the usual way. */
+static bool use_ahead(struct imap_ahead *a, struct worker_scan *ret, enum worker_result *result,
+                      struct worker_error *e)
+{
+    int number;
+    struct imap_selected *s = &a->select.got;
+    if (!a->select.done || !(a->done || s->exists == 0) ||
+        choose(&a->c, NULL, WORKER_DETAILS, &number) != DETAILS_TOO)
+        return false;
+    begin(s, NULL, ret);
+    ret->number = number;
+    ret->full = is_all(&a->c);
+    if (ret->full) {
+        uidset_finish(&a->c.vanished);
+        *result = end(&a->c, ret, e);
+    }
+    return ret->full;
+}
+
+static bool scan_ahead(struct imap *im, const char *mailbox, struct worker_scan *ret,
+                       enum worker_result *result, struct worker_error *e)
+{
+    struct imap_ahead *a = find_ahead(im, mailbox);
+    if (a == NULL)
+        return false;
+    *result = imap_settle_to(im, a, e);
+    if (*result != WORKER_DONE)
+        return true;
+    bool used = use_ahead(a, ret, result, e);
+    drop_ahead(im, a);
+    if (!used)
+        *ret = (struct worker_scan){0};
+    return used;
 }
 
 enum worker_result imap_scan(struct worker *w, const char *mailbox, const struct worker_token *since,
                              enum worker_depth depth, struct worker_scan *ret, struct worker_error *e)
 {
     struct imap *im = imap_of(w);
-    struct collector c = {.im = im, .sorted = true};
+    struct collector c = {.im = im, .box = &im->selected, .sorted = true};
     struct worker_scan scan = {0};
     enum worker_result r = imap_ready(im, e);
+    if (r == WORKER_DONE && since == NULL && scan_ahead(im, mailbox, &scan, &r, e)) {
+        *ret = scan;
+        return imap_harmless(r, e);
+    }
     if (r == WORKER_DONE)
         r = imap_select(im, mailbox, depth == WORKER_CHANGES ? since : NULL, on_reply, &c, e);
     if (r == WORKER_DONE) {
         tidy(&c);
-        begin(im, since, &scan);
+        begin(&im->selected, since, &scan);
         r = look(&c, since, depth, &scan, e);
     }
     if (r == WORKER_DONE)
@@ -459,13 +587,13 @@ enum worker_result imap_list(struct worker *w, const char *mailbox, uint32_t fro
                              struct worker_error *e)
 {
     struct imap *im = imap_of(w);
-    struct collector c = {.im = im, .sorted = true, .from = from};
+    struct collector c = {.im = im, .box = &im->selected, .sorted = true, .from = from};
     struct worker_scan scan = {0};
     enum worker_result r = imap_ready(im, e);
     if (r == WORKER_DONE)
         r = imap_select(im, mailbox, NULL, NULL, NULL, e);
     if (r == WORKER_DONE) {
-        begin(im, NULL, &scan);
+        begin(&im->selected, NULL, &scan);
         scan.token.uidvalidity = im->selected.uidvalidity;
         r = fetch(&c, from, DETAILS, "", e);
     }

@@ -4,15 +4,7 @@
 #include <string.h>
 #include "session.h"
 
-struct selecting {
-    struct imap *im;
-    struct imap_selected got;
-    bool flags_told;
-    imap_each *each; /* the caller's, for VANISHED and FETCH */
-    void *arg;
-};
-
-static void on_code(struct selecting *s, const struct reply *r)
+static void on_code(struct imap_selecting *s, const struct reply *r)
 {
     struct cursor c = r->args;
     if (strcmp(r->name, "UIDVALIDITY") == 0)
@@ -29,7 +21,7 @@ static void on_code(struct selecting *s, const struct reply *r)
 
 static int on_select(void *arg, const struct reply *r)
 {
-    struct selecting *s = arg;
+    struct imap_selecting *s = arg;
     /* All before CLOSED was still about the mailbox that was selected before (RFC 7162 3.2.11). */
     if (r->kind == REPLY_STATUS && strcmp(r->name, "CLOSED") == 0)
         s->got = (struct imap_selected){0};
@@ -42,7 +34,7 @@ static int on_select(void *arg, const struct reply *r)
 
 /* What PERMANENTFLAGS leaves to be concluded: nothing said means that all are (RFC 3501 7.1), `\*` that any
  * keyword is. */
-static void conclude_flags(struct selecting *s)
+static void conclude_flags(struct imap_selecting *s)
 {
     if (!s->flags_told) {
         s->got.permanent = ~(flags_t)0;
@@ -66,7 +58,7 @@ static void build(struct imap *im, struct command *c, const char *mailbox, const
 }
 
 static enum worker_result run(struct imap *im, const char *mailbox, const struct worker_token *since,
-                              struct selecting *s, struct worker_error *e)
+                              struct imap_selecting *s, struct worker_error *e)
 {
     struct command c;
     imap_unselected(im);
@@ -75,10 +67,63 @@ static enum worker_result run(struct imap *im, const char *mailbox, const struct
     return imap_run(im, &c, on_select, s, e);
 }
 
+/* What the answer's end leaves to be concluded. */
+static void conclude(struct imap_selecting *s, const char *code)
+{
+    s->got.read_only = s->got.read_only && strcmp(code, "READ-WRITE") != 0;
+    conclude_flags(s);
+}
+
+static int on_select_ahead(void *arg, const struct reply *r)
+{
+    struct imap_selecting *s = arg;
+    int result = on_select(arg, r);
+    if (r->kind == REPLY_TAGGED && r->condition == REPLY_OK) {
+        conclude(s, r->name);
+        s->done = true;
+    }
+    return result;
+}
+
+enum worker_result imap_select_ahead(struct imap *im, const char *mailbox, struct imap_selecting *s,
+                                     struct worker_error *e)
+{
+    struct command c;
+    build(im, &c, mailbox, NULL);
+    if (c.splits > 0) {
+        buf_finish(&c.text);
+        return WORKER_REFUSED;
+    }
+    s->name = mailbox;
+    enum worker_result r = imap_send_ahead(im, &c, on_select_ahead, s, e);
+    if (r == WORKER_DONE)
+        im->owed[im->n_owed - 1].select = s;
+    return r;
+}
+
+static int set_selected(struct imap *im, const char *mailbox, const struct imap_selecting *s)
+{
+    char *name = strdup(mailbox);
+    imap_unselected(im);
+    if (name == NULL)
+        return -ENOMEM;
+    im->selected = s->got;
+    im->selected.name = name;
+    im->etpan->imap_state = MAILIMAP_STATE_SELECTED; /* libetpan refuses UID FETCH otherwise */
+    return 0;
+}
+
+/* Without memory for its name nothing counts as selected, and it will be again. */
+void imap_selected_now(struct imap *im, const struct imap_selecting *s)
+{
+    if (s->done)
+        set_selected(im, s->name, s);
+}
+
 enum worker_result imap_select(struct imap *im, const char *mailbox, const struct worker_token *since,
                                imap_each *each, void *arg, struct worker_error *e)
 {
-    struct selecting s = {.im = im, .each = each, .arg = arg};
+    struct imap_selecting s = {.im = im, .each = each, .arg = arg};
     enum worker_result r = run(im, mailbox, since, &s, e);
     if (r == WORKER_REFUSED && im->done.condition == REPLY_BAD && im->has.condstore && !im->select_plain &&
         e->retry_ms == 0) {
@@ -96,29 +141,27 @@ enum worker_result imap_select(struct imap *im, const char *mailbox, const struc
     }
     if (r != WORKER_DONE)
         return r;
-    s.got.read_only = s.got.read_only && strcmp(im->done.name, "READ-WRITE") != 0;
-    conclude_flags(&s);
-    s.got.name = strdup(mailbox);
-    if (s.got.name == NULL) {
-        imap_error_set(e, -ENOMEM, "", 0);
-        return WORKER_LOCAL;
-    }
-    im->selected = s.got;
-    im->etpan->imap_state = MAILIMAP_STATE_SELECTED; /* libetpan refuses UID FETCH otherwise */
-    return WORKER_DONE;
+    conclude(&s, im->done.name);
+    if (set_selected(im, mailbox, &s) == 0)
+        return WORKER_DONE;
+    imap_error_set(e, -ENOMEM, "", 0);
+    return WORKER_LOCAL;
 }
 
-enum worker_result imap_need(struct imap *im, const char *mailbox, uint32_t uidvalidity,
-                             struct worker_error *e)
+enum worker_result imap_check_validity(const struct imap *im, uint32_t uidvalidity, struct worker_error *e)
 {
-    enum worker_result r = WORKER_DONE;
-    if (im->selected.name == NULL || strcmp(im->selected.name, mailbox) != 0)
-        r = imap_select(im, mailbox, NULL, NULL, NULL, e);
-    if (r != WORKER_DONE)
-        return r;
     if (uidvalidity == 0 || im->selected.uidvalidity == 0 || im->selected.uidvalidity == uidvalidity)
         return WORKER_DONE; /* not told: as it was (case 72) */
     static const char text[] = "UIDVALIDITY changed";
     imap_error_set(e, -ESTALE, text, sizeof text - 1);
     return WORKER_GONE;
+}
+
+enum worker_result imap_need(struct imap *im, const char *mailbox, uint32_t uidvalidity,
+                             struct worker_error *e)
+{
+    enum worker_result r = imap_settle_selected(im, e);
+    if (r == WORKER_DONE && (im->selected.name == NULL || strcmp(im->selected.name, mailbox) != 0))
+        r = imap_select(im, mailbox, NULL, NULL, NULL, e);
+    return r == WORKER_DONE ? imap_check_validity(im, uidvalidity, e) : r;
 }

@@ -35,6 +35,7 @@ static void session_end(struct imap *im)
     im->qresync = false;
     im->has_told = false;
     im->n_owed = 0;
+    imap_forget_ahead(im);
     im->done = (struct reply){0};
     im->about.connected = false;
 }
@@ -314,11 +315,11 @@ static int introduce(struct imap *im, struct fault *f)
     im->about.server[0] = '\0';
     if (im->has.id) {
         command_begin(im, &c, "ID (\"name\" \"mailmount\" \"version\" \"" MAILMOUNT_VERSION "\")");
-        r = imap_send_ahead(im, &c, on_id, &e);
+        r = imap_send_ahead(im, &c, on_id, im, &e);
     }
     if (r == WORKER_DONE && enable) {
         command_begin(im, &c, "ENABLE QRESYNC");
-        r = imap_send_ahead(im, &c, on_enabled, &e);
+        r = imap_send_ahead(im, &c, on_enabled, im, &e);
     }
     set_speed(im, enable);
     return r == WORKER_DONE ? 0 : open_fault(im, &e, f);

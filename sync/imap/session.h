@@ -23,7 +23,8 @@
 
 #define COMMAND_MAX 8000       /* octets (case 37) */
 #define COMMAND_MAX_SMALL 4000 /* for servers that balk */
-#define OWED_MAX 4
+#define AHEAD_MAX 8            /* scans that are asked for before they are wanted */
+#define OWED_MAX (2 * AHEAD_MAX + 4)
 
 /* Called for each reply but "+", the tagged one too; after a negative errno no more, but the command is read
  * to its end. */
@@ -68,9 +69,13 @@ struct imap {
     unsigned tag;
     struct owed {
         unsigned tag;
-        imap_each *each; /* of the session itself: its argument is this struct */
+        imap_each *each;
+        void *arg;
+        struct imap_selecting *select; /* it is one, and arg too */
     } owed[OWED_MAX];
     unsigned n_owed;
+    struct imap_ahead *ahead[AHEAD_MAX]; /* scan.c, in the order in which they were asked for */
+    unsigned n_ahead;
     int64_t used_ms;                /* CLOCK_BOOTTIME of the last reply */
     uint64_t octets_in, octets_out; /* of the sessions before this one */
     struct worker_description about;
@@ -113,11 +118,15 @@ void command_flags(struct imap *im, struct command *c, flags_t flags);     /* "(
  * first is finished, in order. */
 enum worker_result imap_send(struct imap *im, struct command *c, unsigned *ret_tag, struct worker_error *e);
 /* Sends what need not succeed, and leaves its answer to be read before that of the next command: no wait of
- * its own. */
-enum worker_result imap_send_ahead(struct imap *im, struct command *c, imap_each *each,
+ * its own. arg lives until then, or until the session ends. It has no literal to wait for. */
+enum worker_result imap_send_ahead(struct imap *im, struct command *c, imap_each *each, void *arg,
                                    struct worker_error *e);
 /* Reads the answers that are owed. WORKER_DONE, or the session broke. */
 enum worker_result imap_settle(struct imap *im, struct worker_error *e);
+/* The same up to the last that goes to arg. */
+enum worker_result imap_settle_to(struct imap *im, const void *arg, struct worker_error *e);
+/* The same as imap_settle if there is a SELECT among them: before im->selected is looked at. */
+enum worker_result imap_settle_selected(struct imap *im, struct worker_error *e);
 /* Reads up to the tagged reply. WORKER_DONE for OK; WORKER_REFUSED for NO and BAD (im->done.condition tells),
  * e filled; WORKER_LOCAL when `each` failed; else the session broke. */
 enum worker_result imap_finish(struct imap *im, unsigned tag, imap_each *each, void *arg,
@@ -140,10 +149,27 @@ enum worker_result imap_select(struct imap *im, const char *mailbox, const struc
 enum worker_result imap_need(struct imap *im, const char *mailbox, uint32_t uidvalidity,
                              struct worker_error *e);
 void imap_unselected(struct imap *im); /* nothing is selected any more */
+/* SELECT without waiting for the answer, which goes to s, and into im->selected, with the next imap_settle.
+ * The name lives until then, as s does. WORKER_REFUSED: not of this name, and nothing was sent. */
+struct imap_selecting {
+    struct imap *im;
+    const char *name;
+    struct imap_selected got; /* its name is NULL */
+    bool flags_told, done;    /* done: the server said OK */
+    imap_each *each;          /* the caller's, for VANISHED and FETCH */
+    void *arg;
+};
+enum worker_result imap_select_ahead(struct imap *im, const char *mailbox, struct imap_selecting *s,
+                                     struct worker_error *e);
+void imap_selected_now(struct imap *im, const struct imap_selecting *s); /* when its answer has come */
+/* WORKER_GONE when what is selected has another UIDVALIDITY; 0, here or there, is not compared (case 72). */
+enum worker_result imap_check_validity(const struct imap *im, uint32_t uidvalidity, struct worker_error *e);
 
 /* The verbs. scan.c, fetch.c, change.c, append.c, tree.c, watch.c, quota.c */
 enum worker_result imap_scan(struct worker *w, const char *mailbox, const struct worker_token *since,
                              enum worker_depth depth, struct worker_scan *ret, struct worker_error *e);
+void imap_expect(struct worker *w, const char *mailbox);
+void imap_forget_ahead(struct imap *im); /* what was scanned ahead does not hold any more */
 enum worker_result imap_list(struct worker *w, const char *mailbox, uint32_t from, struct worker_scan *ret,
                              struct worker_error *e);
 enum worker_result imap_fetch(struct worker *w, const char *mailbox, uint32_t uidvalidity,

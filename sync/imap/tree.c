@@ -277,7 +277,11 @@ static enum worker_result run_unselected(struct imap *im, struct command *c, ima
 {
     struct command first;
     unsigned first_tag, tag;
-    enum worker_result r = WORKER_DONE;
+    enum worker_result r = imap_settle_selected(im, e);
+    if (r != WORKER_DONE) {
+        buf_finish(&c->text);
+        return r;
+    }
     bool together = im->selected.name != NULL && im->has.unselect &&
                     c->splits == 0; /* a literal has a go-ahead to wait for */
     if (!together) {

@@ -67,6 +67,7 @@ static const struct worker_ops ops = {
     .open = worker_open,
     .tree = imap_tree,
     .status = imap_status,
+    .expect = imap_expect,
     .scan = imap_scan,
     .list = imap_list,
     .apply = imap_apply,

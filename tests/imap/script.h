@@ -34,7 +34,7 @@ static void end(void)
     assert_string_equal(fake_stop(&server), "");
 }
 
-static enum worker_result look(const struct worker_token *since, enum worker_depth depth)
+static inline enum worker_result look(const struct worker_token *since, enum worker_depth depth)
 {
     worker_scan_finish(&scan);
     enum worker_result r = rig.w->ops->scan(rig.w, "INBOX", since, depth, &scan, &rig.e);
