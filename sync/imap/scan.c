@@ -491,7 +491,7 @@ void imap_expect(struct worker *w, const char *mailbox)
     if (im->state != IMAP_OPEN || im->n_ahead == AHEAD_MAX || im->n_owed + 2 > OWED_MAX)
         return;
     struct imap_ahead *a = ahead_new(im, mailbox);
-    if (a == NULL || imap_select_ahead(im, mailbox, &a->select, &e) != WORKER_DONE) {
+    if (a == NULL || imap_select_ahead(im, a->name, &a->select, &e) != WORKER_DONE) {
         ahead_free(a);
         return;
     }

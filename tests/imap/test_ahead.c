@@ -10,7 +10,10 @@
 
 static void expect(const char *mailbox)
 {
-    rig.w->ops->expect(rig.w, mailbox);
+    char name[16]; /* which is gone when the answer comes */
+    snprintf(name, sizeof name, "%s", mailbox);
+    rig.w->ops->expect(rig.w, name);
+    memset(name, 'x', sizeof name);
 }
 
 static enum worker_result first_look(const char *mailbox)
