@@ -153,14 +153,19 @@ static int piece_of(struct fetch *f, int64_t mailbox)
     return (int)f->n_pieces++;
 }
 
+/* May it be fetched by itself, from the mailbox that it is in? */
+static bool is_eligible(struct fetch *f, const struct message *m, struct base_state *ret)
+{
+    return !bodies_is_bare(f->since_s, m->date_s) && base_of_message(f->rd, m->id, ret) == 0 &&
+           ret->mailbox == m->mailbox && !is_parked(f, m->id);
+}
+
 static int choose(void *arg, const struct message *m)
 {
     struct fetch *f = arg;
     struct base_state base;
 
-    if ((f->only && m->mailbox != f->only) || bodies_is_bare(f->since_s, m->date_s))
-        return 0;
-    if (base_of_message(f->rd, m->id, &base) < 0 || base.mailbox != m->mailbox || is_parked(f, m->id))
+    if (!is_eligible(f, m, &base))
         return 0;
     int piece = piece_of(f, m->mailbox);
     if (piece < 0 || !claim(f->e, m->id))
@@ -229,6 +234,36 @@ static bool choose_wish(struct fetch *f)
     return false;
 }
 
+/* The mailboxes with the newest mail. Of each the newest are taken then, as many as there is room for: a
+ * mailbox costs a round trip each time that it is selected. */
+static int choose_mailbox(void *arg, const struct message *m)
+{
+    struct fetch *f = arg;
+    struct base_state base;
+    bool is_new = true;
+
+    for (unsigned i = 0; i < f->n_pieces; i++)
+        is_new = is_new && f->piece[i].box.id != m->mailbox;
+    if (!is_new || !is_eligible(f, m, &base))
+        return 0;
+    pthread_mutex_lock(&f->e->lock);
+    bool free = !is_claimed(f->e, m->id);
+    pthread_mutex_unlock(&f->e->lock);
+    if (free)
+        piece_of(f, m->mailbox);
+    return f->n_pieces == FETCH_MAILBOXES;
+}
+
+static int choose_wanted(struct fetch *f)
+{
+    int r = f->only ? 0 : message_each_wanted(f->rd, 0, FETCH_LOOK, choose_mailbox, f);
+    if (f->only)
+        piece_of(f, f->only);
+    for (unsigned i = 0; r >= 0 && i < f->n_pieces && f->n < FETCH_MESSAGES && f->bytes < f->most; i++)
+        r = message_each_wanted(f->rd, f->piece[i].box.id, FETCH_LOOK, choose, f);
+    return r < 0 ? r : 0;
+}
+
 static int choose_bare(struct fetch *f)
 {
     f->since_s = bodies_bare_since(f->e);
@@ -243,7 +278,7 @@ static enum worker_result choose_rows(struct fetch *f, bool *ret_any)
     int64_t limit = f->e->account->cache_limit;
     f->since_s = bodies_since(f->e);
     f->most = limit > 0 && limit / 16 < FETCH_BYTES ? limit / 16 : FETCH_BYTES;
-    int r = message_each_wanted(f->rd, f->only, FETCH_LOOK, choose, f);
+    int r = choose_wanted(f);
     if (r == 0 && f->n == 0 && !f->only)
         r = choose_bare(f);
     *ret_any = f->n > 0; /* also when all of them have arrived: there may be more */
