@@ -64,7 +64,10 @@ static enum worker_result run(struct imap *im, const char *mailbox, const struct
     imap_unselected(im);
     s->got = (struct imap_selected){0};
     build(im, &c, mailbox, since);
-    return imap_run(im, &c, on_select, s, e);
+    enum worker_result r = imap_run(im, &c, on_select, s, e);
+    if (r != WORKER_DONE)
+        imap_unselected(im); /* also what was selected by an answer that came before this one's */
+    return r;
 }
 
 /* What the answer's end leaves to be concluded. */

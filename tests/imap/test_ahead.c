@@ -158,6 +158,39 @@ static void test_doubts(void **state)
     end();
 }
 
+/* A SELECT that is refused leaves nothing selected, whatever was selected by what came before it. */
+static void test_refused_behind(void **state)
+{
+    (void)state;
+    static const char *const script[] = {OPEN(""),
+                                         "C:SELECT \"A\"",
+                                         "C:UID FETCH",
+                                         "C:SELECT \"B\"",
+                                         NUMBERS("1", "7", "10"),
+                                         "S:m2 OK",
+                                         ROW("1", "9"),
+                                         "S:m3 OK",
+                                         "S:m4 NO [NONEXISTENT] gone",
+                                         "C:LIST",
+                                         "S:$ OK",
+                                         "C:SELECT \"A\"",
+                                         "C:UID FETCH 9 (UID BODY.PEEK[])",
+                                         NUMBERS("1", "7", "10"),
+                                         "S:m6 OK",
+                                         "S:* 1 FETCH (UID 9 BODY[] {1}\r\nx)",
+                                         "S:1 OK done",
+                                         BYE};
+    struct basket b = {0};
+    begin(script);
+    open_it();
+    expect("A");
+    assert_int_equal(first_look("B"), WORKER_GONE);
+    assert_int_equal(rig_fetch(&rig, "A", 7, "9", &b), WORKER_DONE);
+    assert_int_equal(b.n, 1);
+    basket_finish(&b);
+    end();
+}
+
 /* ---- bodies ---- */
 
 static void test_bodies_behind_select(void **state)
@@ -243,6 +276,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_two_at_once),
         cmocka_unit_test(test_a_change_in_between),
         cmocka_unit_test(test_doubts),
+        cmocka_unit_test(test_refused_behind),
         cmocka_unit_test(test_bodies_behind_select),
         cmocka_unit_test(test_bodies_of_another),
         cmocka_unit_test(test_bodies_after_a_refusal),
