@@ -334,6 +334,19 @@ static int settle_changes(cache_tx *tx, void *arg)
     return 0;
 }
 
+/* Together, or where that cannot be, each for itself: one row's trouble is not that of the others. */
+static void commit(struct batch *b)
+{
+    /* Not CACHE_FROM_FILES: no client did this, and it must not begin the half second of quiet anew. */
+    int r = cache_write(b->cache, CACHE_FROM_SERVER, CACHE_NOW, settle_changes, b);
+    for (size_t i = 0; r < 0 && i < b->n; i++) {
+        struct batch one = {b->cache, &b->row[i], 1};
+        if (one.row->err == 0)
+            fail(&one,
+                 b->n == 1 ? r : cache_write(b->cache, CACHE_FROM_SERVER, CACHE_NOW, settle_changes, &one));
+    }
+}
+
 static void settle(struct batch *b)
 {
     struct cache *c = b->cache;
@@ -350,8 +363,7 @@ static void settle(struct batch *b)
     body_step("body durable");
     fail(b, place_notes(b));
     body_step("note durable");
-    /* Not CACHE_FROM_FILES: no client did this, and it must not begin the half second of quiet anew. */
-    fail(b, cache_write(c, CACHE_FROM_SERVER, CACHE_NOW, settle_changes, b));
+    commit(b);
     body_step("row durable");
     for (size_t i = 0; i < b->n; i++) {
         const struct settle *s = &b->row[i];
@@ -402,33 +414,32 @@ int work_settle(struct cache *c, int64_t id)
 struct rest {
     int64_t id[64];
     size_t n;
+    int64_t after;
 };
 
 static int collect_rest(void *arg, const struct message *m)
 {
     struct rest *rest = arg;
-    if (m->size > 0)
+    if (m->size > 0 && m->id > rest->after)
         rest->id[rest->n++] = m->id;
     return rest->n == sizeof(rest->id) / sizeof(*rest->id);
 }
 
 void work_settle_rest(struct cache *c)
 {
-    struct rest rest;
+    struct rest rest = {.n = 0};
     int result[sizeof(rest.id) / sizeof(*rest.id)];
-    bool settled_any;
     do {
         rest.n = 0;
-        settled_any = false;
         cache_rd *rd = cache_reader(c);
         if (!rd || message_each_unsettled(rd, collect_rest, &rest) < 0)
             return;
         work_settle_many(c, rest.id, rest.n, result);
         for (size_t i = 0; i < rest.n; i++) {
-            settled_any = settled_any || result[i] == 0;
+            rest.after = rest.id[i] > rest.after ? rest.id[i] : rest.after;
             if (result[i] < 0 && result[i] != -ENODATA)
                 log_warning("row %lld waits for the next mount: %s", (long long)rest.id[i],
                             strerror(-result[i]));
         }
-    } while (rest.n == sizeof(rest.id) / sizeof(*rest.id) && settled_any);
+    } while (rest.n == sizeof(rest.id) / sizeof(*rest.id));
 }

@@ -80,7 +80,8 @@ static int open_root(const char *mountpoint)
         fd = clone_mount_elsewhere(mountpoint);
     if (fd >= 0 || fd == -ENOENT || fd == -ENOTCONN)
         return fd;
-    is_denied = fd != -EINVAL; /* of one that has mounts below it, which is busy anyway */
+    /* For good; others are of the moment, or of a mount that has mounts below it, which is busy anyway. */
+    is_denied = is_denied || fd == -EPERM || fd == -ENOSYS || fd == -ENOSPC || fd == -EUSERS;
     fd = open(mountpoint, O_PATH | O_DIRECTORY | O_CLOEXEC);
     return fd < 0 ? -errno : fd;
 }

@@ -41,7 +41,7 @@ struct fetch {
     struct piece piece[FETCH_MAILBOXES];
     unsigned n_pieces, at; /* at: the one that is being fetched */
     struct wanted *row;
-    size_t n;
+    size_t n, n_done;
     int64_t bytes, most;
     int64_t since_s; /* older ones are shown without */
     struct body_writer *writer;
@@ -417,6 +417,7 @@ static int commit(struct fetch *f)
         log_error("bodies cannot be stored: %s", strerror(-r));
     for (size_t i = 0; i < f->n; i++) {
         f->row[i].done = f->row[i].done && r == 0;
+        f->n_done += f->row[i].done;
         if (f->row[i].done)
             bodies_came(f->e, f->row[i].info.size);
     }
@@ -565,7 +566,14 @@ enum worker_result fetch_some(struct engine *e, struct worker *w, int64_t mailbo
     struct fetch f = {.e = e, .only = mailbox};
 
     *ret_any = false;
-    return begin_fetch(&f) ? run_fetch(&f, w, choose_rows(&f, ret_any)) : WORKER_LOCAL;
+    if (!begin_fetch(&f))
+        return WORKER_LOCAL;
+    enum worker_result r = run_fetch(&f, w, choose_rows(&f, ret_any));
+    /* Nothing to be had where it was: to ask again at once is no use before the mailbox has been looked at.
+     */
+    if ((r == WORKER_GONE || r == WORKER_REFUSED) && f.n_done == 0 && !f.wish)
+        *ret_any = false;
+    return r;
 }
 
 enum worker_result fetch_wishes(struct engine *e, struct worker *w)

@@ -26,7 +26,7 @@ struct quiet {
     struct engine *e;
     int64_t id[64];
     size_t n;
-    int64_t bytes;
+    int64_t bytes, after;
     bool full;       /* there may be more */
     int64_t next_ms; /* CLOCK_REALTIME of the earliest that is not due, 0 */
 };
@@ -36,8 +36,8 @@ static int collect_quiet(void *arg, const struct message *m)
     struct quiet *q = arg;
     int64_t due = m->changed_ms + ENGINE_QUIET_MS, now = clock_now_ns() / 1000000;
 
-    if (work_has_writer(q->e->cache, m->id) || m->size == 0)
-        return 0; /* its last close will hint */
+    if (m->id <= q->after || work_has_writer(q->e->cache, m->id) || m->size == 0)
+        return 0; /* seen, or its last close will hint */
     if (due > now && due <= now + ENGINE_QUIET_MS) {
         if (!q->next_ms || due < q->next_ms)
             q->next_ms = due;
@@ -53,24 +53,23 @@ int64_t round_settle(struct engine *e)
 {
     struct quiet q;
     int result[sizeof q.id / sizeof *q.id];
-    bool tried_any;
+    int64_t after = 0; /* what cannot be settled holds up nothing behind it */
 
     e->quiet_at_ms = 0;
     do {
-        q = (struct quiet){.e = e};
-        tried_any = false;
+        q = (struct quiet){.e = e, .after = after};
         if (message_each_unsettled(cache_reader(e->cache), collect_quiet, &q) < 0)
             return -1;
         work_settle_many(e->cache, q.id, q.n, result);
         for (size_t i = 0; i < q.n; i++) {
             int r = result[i];
-            tried_any = tried_any || r == 0;
+            after = q.id[i] > after ? q.id[i] : after;
             if (r < 0 && r != -EAGAIN && r != -ENODATA && r != -ENOENT) {
                 log_error("row %lld cannot be settled: %s", (long long)q.id[i], strerror(-r));
                 e->quiet_at_ms = clock_boot_ms() + 5000;
             }
         }
-    } while (q.full && tried_any);
+    } while (q.full);
     if (q.next_ms && !e->quiet_at_ms)
         e->quiet_at_ms = clock_boot_ms() + q.next_ms - clock_now_ns() / 1000000 + 1;
     return e->quiet_at_ms;

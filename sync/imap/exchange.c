@@ -206,7 +206,8 @@ int imap_read(struct imap *im, struct reply *ret)
     buf_clear(&im->octets);
     int r = read_line(im);
     while (r == 0 && literal_follows(&im->octets, &n)) {
-        r = read_octets(im, n);
+        /* The guard does not look at literals while bodies may be coming. */
+        r = n > GUARD_RESPONSE_MAX || im->octets.length > GUARD_RESPONSE_MAX ? -EMSGSIZE : read_octets(im, n);
         if (r == 0)
             r = read_line(im);
     }
@@ -334,9 +335,12 @@ static enum worker_result settle_first(struct imap *im, struct worker_error *e)
     guard_next_command(&im->stream->guard);
     if (o.select != NULL)
         imap_unselected(im);
-    enum worker_result r = finish(im, o.tag, o.each, o.arg, e);
-    if (im->stream == NULL)
+    struct worker_error own = {0};
+    enum worker_result r = finish(im, o.tag, o.each, o.arg, &own);
+    if (im->stream == NULL) {
+        *e = own;
         return r; /* broken; else it is for whoever looks at arg to find that it failed */
+    }
     if (o.select != NULL)
         imap_selected_now(im, o.select);
     return WORKER_DONE;

@@ -189,10 +189,13 @@ static enum worker_result select_and_fetch(struct fetching *f, const char *mailb
         return imap_need(im, mailbox, uidvalidity, e);
     if (r != WORKER_DONE)
         return r;
+    /* What is read for SELECT's answer may have the beginning of a body behind it. */
+    im->stream->guard.streaming = true;
     int sent = send_fetch(im, f->asked, position);
     r = imap_settle(im, e);
     if (r != WORKER_DONE)
         return r;
+    im->stream->guard.streaming = false;
     if (!s.done) {
         *position = begin;
         r = judge(f, stream_response(im, NULL, sent), e);

@@ -462,6 +462,16 @@ void imap_forget_ahead(struct imap *im)
     im->n_ahead = 0;
 }
 
+/* What came before its end was about the mailbox that was selected before, of a server that does not say so.
+ */
+static int on_ahead_selected(void *arg, const struct reply *r)
+{
+    struct imap_ahead *a = arg;
+    if (r->kind == REPLY_TAGGED)
+        collector_clear(&a->c);
+    return 0;
+}
+
 static int on_ahead(void *arg, const struct reply *r)
 {
     struct imap_ahead *a = arg;
@@ -475,7 +485,7 @@ static struct imap_ahead *ahead_new(struct imap *im, const char *mailbox)
     if (a == NULL)
         return NULL;
     a->name = strdup(mailbox);
-    a->select = (struct imap_selecting){.im = im, .each = on_reply, .arg = &a->c};
+    a->select = (struct imap_selecting){.im = im, .each = on_ahead_selected, .arg = a};
     a->c = (struct collector){.im = im, .box = &a->select.got, .sorted = true};
     if (a->name != NULL)
         return a;

@@ -61,10 +61,13 @@ static enum worker_result run(struct imap *im, const char *mailbox, const struct
                               struct imap_selecting *s, struct worker_error *e)
 {
     struct command c;
+    enum worker_result r = since != NULL ? imap_settle(im, e) : WORKER_DONE;
+    if (r != WORKER_DONE)
+        return r; /* before it is known what was enabled, nothing can be asked since a token */
     imap_unselected(im);
     s->got = (struct imap_selected){0};
     build(im, &c, mailbox, since);
-    enum worker_result r = imap_run(im, &c, on_select, s, e);
+    r = imap_run(im, &c, on_select, s, e);
     if (r != WORKER_DONE)
         imap_unselected(im); /* also what was selected by an answer that came before this one's */
     return r;

@@ -234,7 +234,8 @@ static int on_capability(void *arg, const struct reply *r)
 static int capabilities(struct imap *im, struct fault *f)
 {
     struct worker_error e;
-    if (im->has_told)
+    /* Greetings may be brief: one that leaves out what we would log in with is not the last word. */
+    if (im->has_told && (im->about.steps & WORKER_STEP_LOGGED_IN || im->has.auth_plain))
         return 0;
     im->has = (struct imap_capabilities){0};
     return opening(im, "CAPABILITY", on_capability, im, &e) == WORKER_DONE ? 0 : open_fault(im, &e, f);

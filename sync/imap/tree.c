@@ -436,6 +436,10 @@ enum worker_result imap_tree(struct worker *w, int (*each)(void *arg, const stru
     struct imap *im = imap_of(w);
     struct tree t = {.im = im};
     enum worker_result r = imap_ready(im, e);
+    if (r == WORKER_DONE && im->n_ahead > 0) {
+        r = imap_settle(im, e); /* of a round that was broken off: another begins, with fresh looks */
+        imap_forget_ahead(im);
+    }
     if (r == WORKER_DONE)
         r = gather(&t, e);
     int stop = 0;
@@ -485,6 +489,8 @@ enum worker_result imap_status(struct worker *w, const char *mailbox, struct wor
     struct tree t = {.im = im};
     struct command c;
     enum worker_result r = imap_ready(im, e);
+    if (r == WORKER_DONE && im->has.objectid)
+        r = imap_harmless(imap_settle(im, e), e); /* see tells_false_ids */
     if (r != WORKER_DONE)
         return r;
     status_begin(im, &c, mailbox);

@@ -218,6 +218,61 @@ static void test_bodies_behind_select(void **state)
     end();
 }
 
+/* More than any answer but a body may have, with its beginning in one read with the end of SELECT's answer.
+ */
+static void test_large_body_behind_select(void **state)
+{
+    (void)state;
+    static const char *const script[] = {OPEN(""),
+                                         "C:SELECT \"A\"",
+                                         "C:1 UID FETCH 1 (UID BODY.PEEK[])",
+                                         NUMBERS("1", "7", "10"),
+                                         "R:m2 OK x\r\n* 1 FETCH (UID 1 BODY[] {9000000}\r\n",
+                                         "A:9000000",
+                                         "S:)",
+                                         "S:1 OK done",
+                                         BYE};
+    struct basket b = {.count_only = true};
+    begin(script);
+    assert_int_equal(rig_fetch(&rig, "A", 7, "1", &b), WORKER_DONE);
+    assert_int_equal(b.octets, 9000000);
+    basket_finish(&b);
+    end();
+    /* Nor may anything else be so large meanwhile. */
+    static const char *const lie[] = {OPEN(""),
+                                      "C:SELECT \"A\"",
+                                      "C:1 UID FETCH 1 (UID BODY.PEEK[])",
+                                      "R:* LIST () \"/\" {9000000}\r\n",
+                                      "A:9000000",
+                                      "H",
+                                      NULL};
+    begin(lie);
+    assert_int_equal(rig_fetch(&rig, "A", 7, "1", &b), WORKER_BROKEN);
+    end();
+}
+
+/* The first thing that a session does: what it enabled is known before it asks since a token. */
+static void test_token_behind_enable(void **state)
+{
+    (void)state;
+    static const char *const script[] = {OPEN(" ENABLE QRESYNC"),
+                                         "C:ENABLE QRESYNC",
+                                         "S:* ENABLED QRESYNC",
+                                         "S:$ OK",
+                                         "C:SELECT \"A\" (QRESYNC (7 5))",
+                                         NUMBERS("1", "7", "10"),
+                                         "S:* OK [HIGHESTMODSEQ 6] x",
+                                         "S:* 1 FETCH (UID 9 FLAGS (\\Seen) MODSEQ (6))",
+                                         "S:$ OK",
+                                         BYE};
+    static const struct worker_token since = {.uidvalidity = 7, .uidnext = 10, .exists = 1, .modseq = 5};
+    begin(script);
+    scan = (struct worker_scan){0};
+    assert_int_equal(rig.w->ops->scan(rig.w, "A", &since, WORKER_CHANGES, &scan, &rig.e), WORKER_DONE);
+    assert_int_equal(scan.n, 1);
+    end();
+}
+
 /* Another mailbox has the name: its bodies are none of ours, and nothing of them is read. */
 static void test_bodies_of_another(void **state)
 {
@@ -279,6 +334,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_refused_behind),
         cmocka_unit_test(test_bodies_behind_select),
         cmocka_unit_test(test_bodies_of_another),
+        cmocka_unit_test(test_large_body_behind_select),
+        cmocka_unit_test(test_token_behind_enable),
         cmocka_unit_test(test_bodies_after_a_refusal),
     };
     if (argc > 1)

@@ -194,8 +194,8 @@ static void test_one_round_trip(void **state)
 static void test_owed_and_broken(void **state)
 {
     (void)state;
-    static const char *const script[] = {"S:* PREAUTH [CAPABILITY IMAP4rev1 ID UIDPLUS] hi", "C:ID (", "H",
-                                         NULL};
+    static const char *const script[] = {"S:* PREAUTH [CAPABILITY IMAP4rev1 AUTH=PLAIN ID UIDPLUS] hi",
+                                         "C:ID (", "H", NULL};
     struct fault f = {0};
     struct uidset uids = {0};
     struct worker_outcome got = {0};
