@@ -334,16 +334,20 @@ static int settle_changes(cache_tx *tx, void *arg)
     return 0;
 }
 
-/* Together, or where that cannot be, each for itself: one row's trouble is not that of the others. */
+/* Together, or where that cannot be, each for itself: one row's trouble is not that of the others. A row that
+ * is through after all, though it may not be on disk, has failed: its note and its work file stay. */
 static void commit(struct batch *b)
 {
     /* Not CACHE_FROM_FILES: no client did this, and it must not begin the half second of quiet anew. */
     int r = cache_write(b->cache, CACHE_FROM_SERVER, CACHE_NOW, settle_changes, b);
+    if (b->n == 1)
+        fail(b, r);
     for (size_t i = 0; r < 0 && i < b->n; i++) {
         struct batch one = {b->cache, &b->row[i], 1};
-        if (one.row->err == 0)
-            fail(&one,
-                 b->n == 1 ? r : cache_write(b->cache, CACHE_FROM_SERVER, CACHE_NOW, settle_changes, &one));
+        if (one.row->err < 0)
+            continue;
+        int again = cache_write(b->cache, CACHE_FROM_SERVER, CACHE_NOW, settle_changes, &one);
+        one.row->err = one.row->err == -ENOENT ? r : again;
     }
 }
 
