@@ -1,4 +1,5 @@
 /* Work files: settling, who may write when, and that a crash at any step loses no mail. */
+#include <sqlite3.h>
 #include "work_rows.h"
 
 /* ---- settling ---- */
@@ -397,6 +398,65 @@ static void test_crash_while_settling_many(void **state)
     }
 }
 
+/* From now on, or no longer, the database refuses that rows with ids up to this one become messages. */
+static void refuse_rows(const struct scratch *s, int64_t last)
+{
+    char path[200], sql[300];
+    sqlite3 *db;
+    snprintf(path, sizeof(path), "%s/mail.db", s->cache);
+    snprintf(sql, sizeof(sql),
+             "DROP TRIGGER IF EXISTS refuse; CREATE TRIGGER refuse BEFORE UPDATE ON message WHEN NEW.id <= "
+             "%lld AND "
+             "NEW.hash IS NOT NULL BEGIN SELECT RAISE(ABORT, 'refused'); END",
+             (long long)last);
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+}
+
+/* What the database does not take of one keeps no other from being settled; it loses nothing, and comes
+ * later. */
+static void test_one_of_many_is_refused(void **state)
+{
+    struct scratch *s = *state;
+    int64_t id[TOGETHER];
+    int result[TOGETHER];
+    deliver_together(s->c, id);
+    refuse_rows(s, id[0]);
+    work_settle_many(s->c, id, TOGETHER, result);
+    assert_true(result[0] < 0 && result[0] != -ENOENT);
+    assert_int_equal(get(s->c, id[0]).state, MESSAGE_WRITING);
+    assert_true(exists(s->c, "work", id[0]));
+    for (int i = 1; i < TOGETHER; i++) {
+        assert_int_equal(result[i], 0);
+        assert_int_equal(get(s->c, id[i]).state, MESSAGE_PRESENT);
+    }
+    refuse_rows(s, 0);
+    assert_int_equal(work_settle(s->c, id[0]), 0);
+    check_together(s->c, id);
+}
+
+/* More than are taken at a time. */
+static void test_the_refused_hold_up_nobody(void **state)
+{
+    struct scratch *s = *state;
+    int64_t id = 0, last_refused = 0;
+    for (int i = 0; i < 70; i++) {
+        char name[16];
+        snprintf(name, sizeof(name), "n%d", i);
+        id = deliver(s->c, name, "text\n");
+        struct row row = {.m = get(s->c, id)};
+        row.m.size = 5;
+        assert_int_equal(cache_write(s->c, CACHE_FROM_FILES, CACHE_NOW, put_row, &row), 0);
+        last_refused = i < 66 ? id : last_refused;
+    }
+    refuse_rows(s, last_refused);
+    work_settle_rest(s->c);
+    assert_int_equal(get(s->c, last_refused).state, MESSAGE_WRITING);
+    for (int64_t i = last_refused + 1; i <= id; i++)
+        assert_int_equal(get(s->c, i).state, MESSAGE_PRESENT);
+}
+
 /* ---- what is found at the start ---- */
 
 static void test_recover_work_files(void **state)
@@ -534,6 +594,8 @@ int main(void)
         T(test_crash_while_settling_an_edit),
         T(test_many),
         T(test_crash_while_settling_many),
+        T(test_one_of_many_is_refused),
+        T(test_the_refused_hold_up_nobody),
         T(test_recover_work_files),
         T(test_recover_an_edit_nobody_knew_of),
         T(test_recover_an_unfinished_edit),

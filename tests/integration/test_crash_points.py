@@ -2,6 +2,7 @@
 import itertools
 import os
 import random
+import time
 import traceback
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -11,9 +12,9 @@ import pytest
 
 import crash_story
 import power
-from crashlab import Lab
+from crashlab import Lab, start, unmount
 from points import KINDS, Point, find_library, spread
-from support import is_sanitized
+from support import eventually, is_sanitized
 
 LONG = os.environ.get("MAILMOUNT_LONG") == "1"
 STEP = int(os.environ.get("MAILMOUNT_LONG_STEP") or 1)
@@ -187,3 +188,34 @@ def test_power_fails_anywhere(request, stories):
     assert sum(hit.values()) >= 0.9 * len(lives)
     assert LONG or all(hit[kind] for kind in KINDS)
     assert sum(report.lost > 0 for report in reports) >= len(lives) / 3
+
+
+@pytest.mark.parametrize("together", (1, 5))
+@pytest.mark.parametrize("variant", power.VARIANTS, ids="-".join)
+def test_settled_mail_is_on_disk(stories, together, variant):
+    """No server is there, and mail was settled: its work files' names went. The next delivery syncs their directory, so
+    that these removals are on disk; what if all went that nobody synced, then? The names in bodies/, above all."""
+    account = stories["work"][0].clone()
+    m, hands, journal = account.mailmount, crash_story.Hands(account), account.folder / "journal"
+
+    def deliver_and_die(_):
+        start(account)
+        for n in range(together):
+            hands.deliver(f"t{n}", "INBOX")
+        if together > 1:  # the end of the mount settles them with one sync, before they were quiet for long enough
+            unmount(account)
+            start(account)
+        eventually(lambda: not os.listdir(m.data / "work"), 10)
+        hands.deliver("u0", "INBOX")
+        m.kill9()
+    keep = True
+    try:
+        m.set(port=1)
+        account.live(deliver_and_die, journal=journal)
+        account.lost_since_ns = time.time_ns() - SYNCED_WITHIN_NS
+        power.lose(m.data, journal, variant, random.Random(together))
+        account.check()
+        keep = False
+    finally:
+        problem = account.close(keep)
+    assert not problem, problem

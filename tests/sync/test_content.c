@@ -1,4 +1,5 @@
 /* Octets: what one side wrote is what the other one has; and mail that both have is one message. */
+#include <unistd.h>
 #include "rig.h"
 
 static char *large(const char *end)
@@ -70,6 +71,26 @@ static void wire_form_becomes_files(void **state)
     rig_agree(r);
     for (size_t i = 0; i < sizeof form / sizeof *form; i++)
         assert_int_equal(rig_copies(r, "Archive", form[i].wire), 1);
+}
+
+/* There are more of them than are settled at a time. */
+static void what_cannot_be_settled_holds_up_nothing(void **state)
+{
+    struct rig *r = *state;
+    rig_agree(r);
+    rig_stop(r);
+    rig_open(r);
+    for (unsigned i = 0; i < 70; i++) {
+        char path[220];
+        int64_t id = file_deliver(r, "INBOX", SUB_CUR, mail_file(i), 0, 0);
+        snprintf(path, sizeof path, "%s/work/%lld", r->cache_dir, (long long)id);
+        assert_int_equal(unlink(path), 0);
+    }
+    file_deliver(r, "INBOX", SUB_CUR, mail_file(99), 0, 0);
+    rig_start(r);
+    for (int i = 0; i < 1000 && rig_copies(r, "INBOX", mail_wire(99)) == 0; i++)
+        usleep(10000);
+    rig_assert_once(r, "INBOX", mail_wire(99));
 }
 
 static void large_mail_both_ways(void **state)
@@ -193,6 +214,7 @@ int main(void)
         cmocka_unit_test_teardown(a_server_that_keeps_one_of_each, rig_end_open),
         cmocka_unit_test_setup_teardown(files_become_wire_form, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(wire_form_becomes_files, rig_setup, rig_teardown),
+        cmocka_unit_test_setup_teardown(what_cannot_be_settled_holds_up_nothing, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(large_mail_both_ways, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(an_empty_file_is_not_sent, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(the_same_mail_on_both_sides_is_one, rig_setup, rig_teardown),
