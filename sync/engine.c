@@ -24,6 +24,7 @@
 #define RETRY_LAST_MS 60000
 #define BURST_FIRST_MS 40
 #define BURST_LAST_MS 400
+#define HINTS_THAT_END_A_BURST (HINT_ASKED | HINT_WANT)
 
 /* ---- hints ---- */
 
@@ -31,7 +32,9 @@ void engine_hint(struct engine *e, unsigned hints)
 {
     pthread_mutex_lock(&e->lock);
     e->hints |= hints;
-    pthread_cond_signal(&e->wake);
+    /* What a burst is made of does not wake who waits for its end: a client's thread would pay for that. */
+    if (!e->in_burst || (hints & HINTS_THAT_END_A_BURST))
+        pthread_cond_signal(&e->wake);
     pthread_mutex_unlock(&e->lock);
 }
 
@@ -358,8 +361,10 @@ static void wait_for_burst(struct engine *e)
         e->burst_ms = BURST_LAST_MS;
     struct timespec until = monotonic_in(e->burst_ms);
     int r = 0;
-    while (!e->stop && !(e->hints & (HINT_ASKED | HINT_WANT)) && r == 0)
+    e->in_burst = true;
+    while (!e->stop && !(e->hints & HINTS_THAT_END_A_BURST) && r == 0)
         r = pthread_cond_timedwait(&e->wake, &e->lock, &until);
+    e->in_burst = false;
 }
 
 /* Waits for a hint or the time; returns the hints, and which rounds were asked for so far. */

@@ -33,19 +33,20 @@ struct wanted {
 /* What of the batch is in one mailbox. */
 struct piece {
     struct mailbox box;
-    bool answered; /* what has not come is not to be had there */
+    struct uidset uids; /* asked for */
+    bool answered;      /* what has not come is not to be had there */
 };
 
 struct fetch {
     struct engine *e;
     struct piece piece[FETCH_MAILBOXES];
-    unsigned n_pieces, at; /* at: the one that is being fetched */
+    unsigned n_pieces;
+    unsigned asked[FETCH_MAILBOXES]; /* which piece stands where in what was asked */
     struct wanted *row;
     size_t n, n_done;
     int64_t bytes, most;
     int64_t since_s; /* older ones are shown without */
     struct body_writer *writer;
-    struct uidset uids;
     cache_rd *rd;
     int64_t only;
     uint64_t received;
@@ -147,7 +148,6 @@ static int piece_of(struct fetch *f, int64_t mailbox)
     if (f->n_pieces == FETCH_MAILBOXES)
         return -1;
     struct piece *p = &f->piece[f->n_pieces];
-    p->answered = false;
     if (mailbox_get(f->rd, mailbox, &p->box) < 0 || !p->box.on_server)
         return -1;
     return (int)f->n_pieces++;
@@ -300,10 +300,10 @@ static int receive(void *arg, const void *octets, size_t length)
     return body_writer_write(f->writer, octets, length);
 }
 
-static struct wanted *find_uid(struct fetch *f, uint32_t uid)
+static struct wanted *find_uid(struct fetch *f, unsigned piece, uint32_t uid)
 {
     for (size_t i = 0; i < f->n; i++)
-        if (f->row[i].piece == f->at && f->row[i].uid == uid && !f->row[i].arrived)
+        if (f->row[i].piece == piece && f->row[i].uid == uid && !f->row[i].arrived)
             return &f->row[i];
     return NULL;
 }
@@ -339,10 +339,10 @@ static bool is_anothers(struct fetch *f, const struct wanted *row)
 
 /* Some servers send another message than the one asked for (case 18): nobody waits for it, so it is dropped.
  */
-static int received(void *arg, uint32_t uid, bool whole)
+static int received(void *arg, size_t from, uint32_t uid, bool whole)
 {
     struct fetch *f = arg;
-    struct wanted *row = find_uid(f, uid);
+    struct wanted *row = find_uid(f, f->asked[from], uid);
 
     if (!row || !whole || (!f->writer && body_writer_open(f->e->cache, &f->writer) < 0)) {
         body_writer_abort(f->writer);
@@ -456,48 +456,61 @@ static int compare_uids(const void *a, const void *b)
     return (x->uid > y->uid) - (x->uid < y->uid);
 }
 
-/* The UIDs of a piece whose bodies have not come. */
-static int ask_for(struct fetch *f)
+/* The UIDs of each piece whose bodies have not come. Again only where there was an answer. */
+static int collect_uids(struct fetch *f, bool again)
 {
     int r = 0;
-    uidset_finish(&f->uids);
-    for (size_t i = 0; i < f->n && r == 0; i++)
-        if (f->row[i].piece == f->at && !f->row[i].arrived)
-            r = uidset_add(&f->uids, f->row[i].uid);
+    for (unsigned i = 0; i < f->n_pieces; i++)
+        uidset_finish(&f->piece[i].uids);
+    for (size_t i = 0; i < f->n && r == 0; i++) {
+        struct piece *p = &f->piece[f->row[i].piece];
+        if (!f->row[i].arrived && (!again || p->answered))
+            r = uidset_add(&p->uids, f->row[i].uid);
+    }
     return r;
 }
 
-static enum worker_result run_piece(struct fetch *f, struct worker *w, struct worker_error *e)
+/* What is wrong with one mailbox keeps none of the others; the last of them is told, unless the session
+ * ended.
+ */
+static enum worker_result ask(struct fetch *f, struct worker *w, bool again, struct worker_error *e)
 {
     struct worker_sink sink = {.arg = f, .data = receive, .end = received};
-    struct piece *p = &f->piece[f->at];
-    enum worker_result r = WORKER_DONE;
-    /* Twice: what came may have been another message. */
-    for (int round = 0; round < 2 && r == WORKER_DONE; round++) {
-        if (ask_for(f) < 0)
-            r = WORKER_LOCAL;
-        if (r == WORKER_DONE && f->uids.n > 0)
-            r = w->ops->fetch(w, p->box.remote, p->box.uidvalidity, &f->uids, &sink, e);
-    }
-    p->answered = r == WORKER_DONE;
-    return r;
-}
+    struct worker_fetch from[FETCH_MAILBOXES] = {{0}};
+    size_t n = 0;
+    enum worker_result told = WORKER_DONE;
 
-/* What is wrong with one mailbox keeps none of the others. */
-static bool ends_batch(enum worker_result r, const struct worker_error *e)
-{
-    return engine_session_ended(r) || r == WORKER_LOCAL || e->retry_ms > 0;
+    if (collect_uids(f, again) < 0)
+        return WORKER_LOCAL;
+    for (unsigned i = 0; i < f->n_pieces; i++) {
+        const struct piece *p = &f->piece[i];
+        if (p->uids.n == 0)
+            continue;
+        f->asked[n] = i;
+        from[n++] = (struct worker_fetch){
+            .mailbox = p->box.remote, .uidvalidity = p->box.uidvalidity, .uids = &p->uids};
+    }
+    enum worker_result r = n > 0 ? w->ops->fetch(w, from, n, &sink) : WORKER_DONE;
+    for (size_t i = 0; i < n; i++) {
+        f->piece[f->asked[i]].answered = from[i].result == WORKER_DONE;
+        if (from[i].result == WORKER_GONE || from[i].result == WORKER_REFUSED)
+            told = from[i].result;
+        if (from[i].error.err < 0 || from[i].error.retry_ms > 0)
+            *e = from[i].error;
+    }
+    return r == WORKER_DONE ? told : r;
 }
 
 static enum worker_result run_batch(struct fetch *f, struct worker *w)
 {
     struct worker_error error = {0};
-    enum worker_result r = WORKER_DONE;
 
     qsort(f->row, f->n, sizeof *f->row, compare_uids);
-    for (f->at = 0; f->at < f->n_pieces && !ends_batch(r, &error); f->at++) {
-        enum worker_result piece = run_piece(f, w, &error);
-        r = piece == WORKER_DONE ? r : piece;
+    enum worker_result r = ask(f, w, false, &error);
+    /* Twice: what came may have been another message. */
+    if (!engine_session_ended(r) && r != WORKER_LOCAL && error.retry_ms == 0) {
+        enum worker_result second = ask(f, w, true, &error);
+        r = second == WORKER_DONE ? r : second;
     }
     engine_pause(f->e, error.retry_ms);
     body_writer_abort(f->writer);
@@ -549,7 +562,8 @@ static enum worker_result run_fetch(struct fetch *f, struct worker *w, enum work
     if (f->n && r == WORKER_DONE)
         r = run_batch(f, w);
     answer_wishes(f, r);
-    uidset_finish(&f->uids);
+    for (unsigned i = 0; i < f->n_pieces; i++)
+        uidset_finish(&f->piece[i].uids);
     free(f->row);
     return r;
 }

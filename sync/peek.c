@@ -19,8 +19,9 @@ static int read_octets(void *arg, const void *octets, size_t length)
     return err < 0 ? err : body_writer_write(r->writer, octets, length);
 }
 
-static int read_end(void *arg, uint32_t uid, bool whole)
+static int read_end(void *arg, size_t from, uint32_t uid, bool whole)
 {
+    (void)from;
     struct reading *r = arg;
     struct body_info info;
     struct body_writer *writer = r->writer;
@@ -43,10 +44,10 @@ enum worker_result peek_all(struct engine *e, const char *mailbox, uint32_t uidv
 {
     struct reading reading = {.e = e, .each = each, .arg = arg};
     struct worker_sink sink = {.arg = &reading, .data = read_octets, .end = read_end};
-    struct worker_error error = {0};
-    enum worker_result r = e->worker->ops->fetch(e->worker, mailbox, uidvalidity, uids, &sink, &error);
+    struct worker_fetch from = {.mailbox = mailbox, .uidvalidity = uidvalidity, .uids = uids};
+    enum worker_result r = e->worker->ops->fetch(e->worker, &from, 1, &sink);
     body_writer_abort(reading.writer);
-    return r;
+    return r == WORKER_DONE ? from.result : r;
 }
 
 struct only {

@@ -68,6 +68,7 @@ struct engine {
     pthread_cond_t fetch;  /* fetchers and the watcher wait here */
     pthread_cond_t agreed; /* engine_sync waits here */
     bool stop, online, fetch_on;
+    bool in_burst; /* the engine thread waits for the end of many changes */
     bool offline; /* it was tried, and nobody answered: readers are told at once */
     unsigned fetchers_idle;
     int64_t pause_until_ms; /* the server asked for a pause, CLOCK_BOOTTIME; 0 none */

@@ -147,9 +147,18 @@ struct worker_sink {
     void *arg;
     /* Octets of the current message, wire form. A negative errno stops everything: WORKER_LOCAL. */
     int (*data)(void *arg, const void *octets, size_t length);
-    /* That was message uid. whole = false: NIL, cut or empty, or not what was asked for: discard it. uid 0:
-     * the session broke within it, or the server did not say. */
-    int (*end)(void *arg, uint32_t uid, bool whole);
+    /* That was message uid of the mailbox that stands at `from`. whole = false: NIL, cut or empty, or not what
+     * was asked for: discard it. uid 0: the session broke within it, or the server did not say. */
+    int (*end)(void *arg, size_t from, uint32_t uid, bool whole);
+};
+
+/* Which bodies are asked of a mailbox, and what came of it. */
+struct worker_fetch {
+    const char *mailbox;
+    uint32_t uidvalidity; /* as in worker_op */
+    const struct uidset *uids;
+    enum worker_result result; /* set by fetch, as the error; WORKER_BROKEN where it did not come to it */
+    struct worker_error error;
 };
 
 struct worker_quota { /* room for mail, octets (RFC 9208) */
@@ -184,9 +193,11 @@ struct worker_ops {
                                struct worker_error *e);
     enum worker_result (*apply)(struct worker *w, const struct worker_op *op, struct worker_outcome *ret,
                                 struct worker_error *e);
-    enum worker_result (*fetch)(struct worker *w, const char *mailbox, uint32_t uidvalidity,
-                                const struct uidset *uids, const struct worker_sink *sink,
-                                struct worker_error *e);
+    /* Bodies out of n mailboxes, in this order. What is asked of one may travel behind what is asked of those
+     * before it. WORKER_DONE: the session lives, and nothing failed on this machine; each result tells the
+     * rest. Where the server asks for a pause, no more is asked of it. */
+    enum worker_result (*fetch)(struct worker *w, struct worker_fetch *from, size_t n,
+                                const struct worker_sink *sink);
     /* Waits until something happens in the mailbox, by IDLE or by a NOOP every 10 s, or timeout_ms passes:
      * WORKER_DONE; *ret_changed tells. The first watch of a session reports a change at once, for nothing is
      * known of the time before; what happened between two watches is reported by the second. */

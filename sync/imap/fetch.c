@@ -9,6 +9,12 @@
  *
  * An error from the sink leaves the rest of the answer in the pipe. The connection is dropped rather than the
  * rest read, which may be gigabytes; nothing is unsettled by that, so the next call opens a fresh one.
+ *
+ * Out of several mailboxes: SELECT and UID FETCH of all of them travel in one flight, and the answers are
+ * read in that order, those of SELECT by us, those of FETCH by libetpan. What is sent is short, so that both
+ * sides never wait for each other to read. A flight is always read to its end, or the connection dropped:
+ * nothing of it is left for the next command. What did not work within one is asked again alone, to learn
+ * why.
  */
 #include <errno.h>
 #include <string.h>
@@ -18,11 +24,13 @@
 #define FETCH "UID FETCH "
 #define FETCH_ITEMS " (UID BODY.PEEK[])\r\n"
 #define FETCH_AROUND 64 /* octets of a command beside its UIDs, and more */
+#define FLIGHT_UIDS 400 /* octets of a set of UIDs in a flight */
 
 struct fetching {
     struct imap *im;
     const struct uidset *asked;
     const struct worker_sink *sink;
+    size_t from;     /* which of the caller's mailboxes */
     uint64_t octets; /* of this message so far */
     bool open;       /* the sink holds octets that no end was called for */
     int err;
@@ -74,7 +82,7 @@ static void on_message(struct mailimap_msg_att *message, void *arg)
     f->octets = 0;
     f->open = false;
     if (f->err == 0)
-        f->err = f->sink->end(f->sink->arg, uid, whole);
+        f->err = f->sink->end(f->sink->arg, f->from, uid, whole);
 }
 
 /* Of a mailbox that was selected before, when a server did not leave it for one that it refused. */
@@ -176,59 +184,204 @@ static enum worker_result read_bodies(struct fetching *f, int sent, struct worke
     return judge(f, stream_response(f->im, f, sent), e);
 }
 
-/* SELECT and the first FETCH in one flight. Another UIDVALIDITY, and the bodies that come are none of ours:
- * the connection is dropped. Without a SELECT that worked there are none, and it is asked again why. */
-static enum worker_result select_and_fetch(struct fetching *f, const char *mailbox, uint32_t uidvalidity,
-                                           size_t *position, struct worker_error *e)
+/* In one flight with others'; or alone, and then with the first of several FETCHes perhaps. */
+struct asking {
+    struct imap_selecting select;
+    int sent; /* libetpan's result */
+    int tag;
+};
+
+static enum worker_result ask(struct fetching *f, const char *mailbox, struct asking *a, size_t *position,
+                              struct worker_error *e)
 {
     struct imap *im = f->im;
-    struct imap_selecting s = {.im = im};
-    size_t begin = *position;
-    enum worker_result r = imap_select_ahead(im, mailbox, &s, e);
-    if (r == WORKER_REFUSED)
-        return imap_need(im, mailbox, uidvalidity, e);
+    *a = (struct asking){.select = {.im = im}};
+    enum worker_result r = imap_select_ahead(im, mailbox, &a->select, e);
     if (r != WORKER_DONE)
         return r;
     /* What is read for SELECT's answer may have the beginning of a body behind it. */
     im->stream->guard.streaming = true;
-    int sent = send_fetch(im, f->asked, position);
-    r = imap_settle(im, e);
+    a->sent = send_fetch(im, f->asked, position);
+    a->tag = im->etpan->imap_tag;
+    return WORKER_DONE;
+}
+
+/* Both answers. Another UIDVALIDITY, and the bodies that come are none of ours: the connection is dropped.
+ * Without a SELECT that worked (*ret_selected) there are none. */
+static enum worker_result read_asked(struct fetching *f, struct asking *a, uint32_t uidvalidity,
+                                     bool *ret_selected, struct worker_error *e)
+{
+    struct imap *im = f->im;
+    enum worker_result r = imap_settle_to(im, &a->select, e);
+    *ret_selected = a->select.done;
     if (r != WORKER_DONE)
         return r;
-    im->stream->guard.streaming = false;
-    if (!s.done) {
-        *position = begin;
-        r = judge(f, stream_response(im, NULL, sent), e);
-        return r == WORKER_DONE || r == WORKER_REFUSED ? imap_need(im, mailbox, uidvalidity, e) : r;
-    }
+    im->etpan->imap_tag = a->tag;
+    if (!a->select.done)
+        return judge(f, stream_response(im, NULL, a->sent), e);
     r = imap_check_validity(im, uidvalidity, e);
     if (r == WORKER_DONE)
-        return read_bodies(f, sent, e);
+        return read_bodies(f, a->sent, e);
     im->stream->err = -ESTALE;
     imap_close(im);
     return r;
 }
 
-enum worker_result imap_fetch(struct worker *w, const char *mailbox, uint32_t uidvalidity,
-                              const struct uidset *uids, const struct worker_sink *sink,
-                              struct worker_error *e)
+static enum worker_result select_and_fetch(struct fetching *f, const struct worker_fetch *from,
+                                           size_t *position, struct worker_error *e)
 {
-    struct imap *im = imap_of(w);
-    struct fetching f = {.im = im, .asked = uids, .sink = sink};
+    struct asking a;
+    bool selected;
+    enum worker_result r = ask(f, from->mailbox, &a, position, e);
+    if (r == WORKER_REFUSED)
+        return imap_need(f->im, from->mailbox, from->uidvalidity, e);
+    if (r == WORKER_DONE)
+        r = read_asked(f, &a, from->uidvalidity, &selected, e);
+    else
+        return r;
+    if (selected || (r != WORKER_DONE && r != WORKER_REFUSED))
+        return r;
+    *position = 0;
+    return imap_need(f->im, from->mailbox, from->uidvalidity, e);
+}
+
+static void end_cut(struct fetching *f)
+{
+    if (f->open)
+        f->sink->end(f->sink->arg, f->from, 0, false);
+}
+
+static enum worker_result fetch_alone(struct imap *im, struct worker_fetch *from, size_t at,
+                                      const struct worker_sink *sink)
+{
+    struct fetching f = {.im = im, .asked = from->uids, .sink = sink, .from = at};
+    struct worker_error *e = &from->error;
     size_t position = 0;
     enum worker_result r = imap_ready(im, e);
     if (r == WORKER_DONE)
         r = imap_settle(im, e);
-    if (r == WORKER_DONE && uids->n > 0 &&
-        (im->selected.name == NULL || strcmp(im->selected.name, mailbox) != 0))
-        r = select_and_fetch(&f, mailbox, uidvalidity, &position, e);
+    if (r == WORKER_DONE && from->uids->n > 0 &&
+        (im->selected.name == NULL || strcmp(im->selected.name, from->mailbox) != 0))
+        r = select_and_fetch(&f, from, &position, e);
     else if (r == WORKER_DONE)
-        r = imap_need(im, mailbox, uidvalidity, e);
-    while (r == WORKER_DONE && position < uids->n) {
-        int sent = send_fetch(im, uids, &position);
+        r = imap_need(im, from->mailbox, from->uidvalidity, e);
+    while (r == WORKER_DONE && position < from->uids->n) {
+        int sent = send_fetch(im, from->uids, &position);
         r = read_bodies(&f, sent, e);
     }
-    if (f.open)
-        sink->end(sink->arg, 0, false);
+    end_cut(&f);
     return imap_harmless(r, e);
+}
+
+/* ---- flights ---- */
+
+static bool is_short(const struct worker_fetch *from)
+{
+    char set[FLIGHT_UIDS];
+    size_t position = 0;
+    uidset_print(from->uids, &position, set, sizeof set);
+    return from->uids->n > 0 && position == from->uids->n;
+}
+
+/* How many travel together. */
+static size_t flight_length(const struct worker_fetch *from, size_t n)
+{
+    size_t k = 0;
+    while (k < n && k < AHEAD_MAX && is_short(&from[k]))
+        k++;
+    return k;
+}
+
+static enum worker_result send_flight(struct fetching *f, const struct worker_fetch *from, size_t n,
+                                      struct asking *a, size_t *ret_sent, struct worker_error *e)
+{
+    enum worker_result r = imap_ready(f->im, e);
+    if (r == WORKER_DONE)
+        r = imap_settle(f->im, e);
+    for (*ret_sent = 0; r == WORKER_DONE && *ret_sent < n; *ret_sent += r == WORKER_DONE) {
+        size_t position = 0;
+        f->asked = from[*ret_sent].uids;
+        r = ask(f, from[*ret_sent].mailbox, &a[*ret_sent], &position, e);
+    }
+    return r == WORKER_REFUSED ? WORKER_DONE : r; /* a name that cannot travel behind others: later, alone */
+}
+
+/* Reads what was sent, until the connection is gone; returns how many have their result. */
+static size_t read_flight(struct fetching *f, struct worker_fetch *from, size_t n, struct asking *a,
+                          bool *again)
+{
+    struct imap *im = f->im;
+    size_t i = 0;
+    while (i < n && im->state == IMAP_OPEN) {
+        bool selected = false;
+        f->asked = from[i].uids;
+        im->stream->guard.streaming = true; /* in the answer to SELECT there may be a body behind it */
+        from[i].result = imap_harmless(read_asked(f, &a[i], from[i].uidvalidity, &selected, &from[i].error),
+                                       &from[i].error);
+        again[i] = !selected && (from[i].result == WORKER_DONE || from[i].result == WORKER_REFUSED);
+        end_cut(f);
+        f->open = false;
+        f->octets = 0;
+        f->from++;
+        i++;
+    }
+    if (im->state == IMAP_OPEN)
+        im->stream->guard.streaming = false;
+    return i;
+}
+
+static bool ends_all(const struct worker_fetch *from)
+{
+    return from->error.retry_ms > 0 ||
+           (from->result != WORKER_DONE && from->result != WORKER_GONE && from->result != WORKER_REFUSED);
+}
+
+/* Returns how many were dealt with; the last of them may have ended all. `at`: where they stand. */
+static size_t fetch_flight(struct imap *im, struct worker_fetch *from, size_t n, size_t at,
+                           const struct worker_sink *sink)
+{
+    struct fetching f = {.im = im, .sink = sink, .from = at};
+    struct asking a[AHEAD_MAX];
+    bool again[AHEAD_MAX] = {false};
+    size_t sent;
+    struct worker_error e = {0};
+    enum worker_result r = send_flight(&f, from, n, a, &sent, &e);
+    if (r != WORKER_DONE) {
+        from->error = e;
+        from->result = imap_harmless(r, &e);
+        return 1;
+    }
+    size_t done = read_flight(&f, from, sent, a, again);
+    for (size_t i = 0; i < done; i++) {
+        if (again[i] && from[i].error.retry_ms == 0) {
+            from[i].error = (struct worker_error){0};
+            from[i].result = fetch_alone(im, &from[i], at + i, sink);
+        }
+        if (ends_all(&from[i]))
+            return i + 1;
+    }
+    return done;
+}
+
+enum worker_result imap_fetch(struct worker *w, struct worker_fetch *from, size_t n,
+                              const struct worker_sink *sink)
+{
+    struct imap *im = imap_of(w);
+    for (size_t i = 0; i < n; i++) {
+        from[i].result = WORKER_BROKEN;
+        from[i].error = (struct worker_error){0};
+    }
+    for (size_t i = 0; i < n;) {
+        size_t together = flight_length(&from[i], n - i);
+        size_t done = together > 1 ? fetch_flight(im, &from[i], together, i, sink) : 0;
+        if (done == 0) {
+            from[i].result = fetch_alone(im, &from[i], i, sink);
+            done = 1;
+        }
+        i += done;
+        const struct worker_fetch *last = &from[i - 1];
+        if (ends_all(last))
+            return last->result == WORKER_GONE || last->result == WORKER_REFUSED ? WORKER_DONE : last->result;
+    }
+    return WORKER_DONE;
 }

@@ -172,9 +172,8 @@ void imap_expect(struct worker *w, const char *mailbox);
 void imap_forget_ahead(struct imap *im); /* what was scanned ahead does not hold any more */
 enum worker_result imap_list(struct worker *w, const char *mailbox, uint32_t from, struct worker_scan *ret,
                              struct worker_error *e);
-enum worker_result imap_fetch(struct worker *w, const char *mailbox, uint32_t uidvalidity,
-                              const struct uidset *uids, const struct worker_sink *sink,
-                              struct worker_error *e);
+enum worker_result imap_fetch(struct worker *w, struct worker_fetch *from, size_t n,
+                              const struct worker_sink *sink);
 enum worker_result imap_apply(struct worker *w, const struct worker_op *op, struct worker_outcome *ret,
                               struct worker_error *e);
 enum worker_result imap_append(struct imap *im, const struct worker_op *op, struct worker_outcome *ret,

@@ -92,6 +92,7 @@ struct basket {
     size_t largest;  /* piece */
     bool count_only; /* keep nothing */
     int fail;        /* negative errno from data */
+    size_t from;     /* of the last one */
 };
 
 static inline int basket_data(void *arg, const void *octets, size_t length)
@@ -104,10 +105,11 @@ static inline int basket_data(void *arg, const void *octets, size_t length)
     return b->count_only ? 0 : buf_add(&b->now, octets, length);
 }
 
-static inline int basket_end(void *arg, uint32_t uid, bool whole)
+static inline int basket_end(void *arg, size_t from, uint32_t uid, bool whole)
 {
     struct basket *b = arg;
     b->ends++;
+    b->from = from;
     if (b->count_only)
         return 0;
     assert_true(b->n < 64);
@@ -132,9 +134,11 @@ static inline enum worker_result rig_fetch(struct rig *r, const char *mailbox, u
     struct uidset set = {0};
     const struct worker_sink sink = {b, basket_data, basket_end};
     assert_int_equal(uidset_parse(&set, uids, strlen(uids)), 0);
-    enum worker_result result = r->w->ops->fetch(r->w, mailbox, validity, &set, &sink, &r->e);
+    struct worker_fetch from = {.mailbox = mailbox, .uidvalidity = validity, .uids = &set};
+    enum worker_result result = r->w->ops->fetch(r->w, &from, 1, &sink);
+    r->e = from.error;
     uidset_finish(&set);
-    return result;
+    return result == WORKER_DONE ? from.result : result;
 }
 
 /* STORE, EXPUNGE, MOVE, COPY over uids as text. */

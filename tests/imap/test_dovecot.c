@@ -568,7 +568,9 @@ static void test_many(void **state)
     assert_int_equal(seen, MANY / 2);
     struct basket b = {.count_only = true};
     const struct worker_sink sink = {&b, basket_data, basket_end};
-    OK(r->w->ops->fetch(r->w, "many", s.token.uidvalidity, &odd, &sink, &r->e));
+    struct worker_fetch from = {.mailbox = "many", .uidvalidity = s.token.uidvalidity, .uids = &odd};
+    OK(r->w->ops->fetch(r->w, &from, 1, &sink));
+    OK(from.result);
     assert_int_equal(b.ends, MANY / 2);
     const struct worker_op expunge = {.verb = WORKER_EXPUNGE, .mailbox = "many", .uids = &odd};
     OK(r->w->ops->apply(r->w, &expunge, NULL, &r->e));

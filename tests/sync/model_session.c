@@ -610,7 +610,7 @@ struct parcel {
     const struct model_body *body;
 };
 
-static enum worker_result deliver(struct session *s, const struct parcel *p, size_t n,
+static enum worker_result deliver(struct session *s, const struct parcel *p, size_t n, size_t from,
                                   const struct worker_sink *sink, struct worker_error *e)
 {
     for (size_t i = 0; i < n; i++) {
@@ -624,7 +624,7 @@ static enum worker_result deliver(struct session *s, const struct parcel *p, siz
             r = sink->data(sink->arg, p[i].body->octets + at, left < CHUNK ? left : CHUNK);
         }
         if (r == 0)
-            r = sink->end(sink->arg, p[i].uid, true);
+            r = sink->end(sink->arg, from, p[i].uid, true);
         if (r < 0) {
             e->err = r;
             return WORKER_LOCAL;
@@ -636,42 +636,57 @@ static enum worker_result deliver(struct session *s, const struct parcel *p, siz
 
 /* The line goes in the middle of a body. */
 static enum worker_result cut(struct session *s, const struct parcel *p, const struct model_trouble *t,
-                              const struct worker_sink *sink)
+                              size_t from, const struct worker_sink *sink)
 {
     if (p) {
         sink->data(sink->arg, p->body->octets, p->body->size / 2);
-        sink->end(sink->arg, 0, false);
+        sink->end(sink->arg, from, 0, false);
     }
     pthread_mutex_lock(&s->m->lock);
     return blow(s, t, WORKER_BROKEN);
 }
 
-static enum worker_result model_op_fetch(struct worker *w, const char *mailbox, uint32_t uidvalidity,
-                                         const struct uidset *uids, const struct worker_sink *sink,
-                                         struct worker_error *e)
+static enum worker_result fetch_from(struct session *s, const struct worker_fetch *asked, size_t from,
+                                     const struct worker_sink *sink, struct worker_error *e)
 {
-    struct session *s = session_of(w);
     struct model_trouble t;
     bool struck = false;
     enum worker_result r = begin(s, MODEL_FETCH, &t, &struck);
     e->err = struck ? t.err : e->err;
     if (r != WORKER_DONE)
         return r;
-    struct model_box *b = model_box(s->m, mailbox);
-    if (!b || (uidvalidity && b->uidvalidity != uidvalidity))
+    struct model_box *b = model_box(s->m, asked->mailbox);
+    if (!b || (asked->uidvalidity && b->uidvalidity != asked->uidvalidity))
         return leave(s, WORKER_GONE);
     struct parcel *p = calloc(b->n + 1, sizeof *p);
     size_t n = 0;
     for (size_t i = 0; p && i < b->n; i++)
-        if (uidset_has(uids, b->message[i].uid))
+        if (uidset_has(asked->uids, b->message[i].uid))
             p[n++] = (struct parcel){.uid = b->message[i].uid, .body = b->message[i].body};
     pthread_mutex_unlock(&s->m->lock);
     size_t whole = struck && t.half ? n / 2 : n;
-    r = deliver(s, p, whole, sink, e);
+    r = deliver(s, p, whole, from, sink, e);
     if (struck && r == WORKER_DONE)
-        r = cut(s, whole < n ? &p[whole] : NULL, &t, sink);
+        r = cut(s, whole < n ? &p[whole] : NULL, &t, from, sink);
     free(p);
     return r;
+}
+
+static enum worker_result model_op_fetch(struct worker *w, struct worker_fetch *from, size_t n,
+                                         const struct worker_sink *sink)
+{
+    for (size_t i = 0; i < n; i++)
+        from[i].result = WORKER_BROKEN;
+    for (size_t i = 0; i < n; i++) {
+        from[i].error = (struct worker_error){0};
+        from[i].result = fetch_from(session_of(w), &from[i], i, sink, &from[i].error);
+        if (from[i].result != WORKER_DONE && from[i].result != WORKER_GONE &&
+            from[i].result != WORKER_REFUSED)
+            return from[i].result;
+        if (from[i].error.retry_ms)
+            break;
+    }
+    return WORKER_DONE;
 }
 
 /* ---- waiting ---- */

@@ -207,19 +207,21 @@ static enum worker_result rec_apply(struct worker *w, const struct worker_op *op
     return r;
 }
 
-static enum worker_result rec_fetch(struct worker *w, const char *mailbox, uint32_t uidvalidity,
-                                    const struct uidset *uids, const struct worker_sink *sink,
-                                    struct worker_error *e)
+static enum worker_result rec_fetch(struct worker *w, struct worker_fetch *from, size_t n,
+                                    const struct worker_sink *sink)
 {
     struct recorder *rec = recorder_of(w);
-    struct buf b = {0};
-    buf_addf(&b, "FETCH %s", mailbox);
-    add_uids(&b, uids);
     pthread_mutex_lock(&rec->record->lock);
-    rec->record->fetched += uidset_count(uids);
+    for (size_t i = 0; i < n; i++)
+        rec->record->fetched += uidset_count(from[i].uids);
     pthread_mutex_unlock(&rec->record->lock);
-    enum worker_result r = rec->inner->ops->fetch(rec->inner, mailbox, uidvalidity, uids, sink, e);
-    write_down(rec, RECORD_FETCH, buf_take(&b), r);
+    enum worker_result r = rec->inner->ops->fetch(rec->inner, from, n, sink);
+    for (size_t i = 0; i < n; i++) {
+        struct buf b = {0};
+        buf_addf(&b, "FETCH %s", from[i].mailbox);
+        add_uids(&b, from[i].uids);
+        write_down(rec, RECORD_FETCH, buf_take(&b), from[i].result);
+    }
     return r;
 }
 
