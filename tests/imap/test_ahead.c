@@ -325,6 +325,183 @@ static void test_bodies_after_a_refusal(void **state)
     end();
 }
 
+/* ---- bodies out of several mailboxes ---- */
+
+static struct worker_fetch asked[3];
+static struct uidset asked_uids[3];
+
+/* "A" with UIDVALIDITY 7, "B" with 8, "C" with 9, of each these UIDs. */
+static enum worker_result fetch_of(size_t n, const char *const *uids, struct basket *b)
+{
+    static const char *const name[] = {"A", "B", "C"};
+    const struct worker_sink sink = {b, basket_data, basket_end};
+    for (size_t i = 0; i < n; i++) {
+        uidset_finish(&asked_uids[i]);
+        assert_int_equal(uidset_parse(&asked_uids[i], uids[i], strlen(uids[i])), 0);
+        asked[i] = (struct worker_fetch){
+            .mailbox = name[i], .uidvalidity = 7 + (uint32_t)i, .uids = &asked_uids[i], .result = 99};
+    }
+    enum worker_result r = rig.w->ops->fetch(rig.w, asked, n, &sink);
+    for (size_t i = 0; i < n; i++)
+        uidset_finish(&asked_uids[i]);
+    return r;
+}
+
+static const char *const one_each[] = {"1", "1", "1"};
+
+#define ASKED(name, tag) "C:SELECT \"" name "\"", "C:" tag " UID FETCH 1 (UID BODY.PEEK[])"
+#define BODY(uid, text) "S:* 1 FETCH (UID " uid " BODY[] {3}\r\n" text ")"
+
+static void check_mail(const struct basket *b, unsigned i, const char *text)
+{
+    assert_true(b->n > i && b->mail[i].whole && b->mail[i].length == 3);
+    assert_memory_equal(b->mail[i].data, text, 3);
+}
+
+static void test_a_flight(void **state)
+{
+    (void)state;
+    static const char *const script[] = {
+        OPEN(""), ASKED("A", "1"), ASKED("B", "2"), ASKED("C", "3"), NUMBERS("1", "7", "10"), "S:m2 OK",
+        BODY("1", "abc"), "S:1 OK done", NUMBERS("1", "8", "10"), "S:m3 OK", BODY("1", "def"), "S:2 OK done",
+        NUMBERS("1", "9", "10"),
+        /* of C, and of one that was not asked for */
+        "R:m4 OK x\r\n* 1 FETCH (UID 5 BODY[] {3}\r\nxyz)\r\n", BODY("1", "ghi"), "S:3 OK done",
+        /* C is what is selected now. */
+        "C:4 UID FETCH 1 (UID BODY.PEEK[])", BODY("1", "ghi"), "S:4 OK done", BYE};
+    struct basket b = {0};
+    begin(script);
+    assert_int_equal(fetch_of(3, one_each, &b), WORKER_DONE);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(asked[i].result, WORKER_DONE);
+    assert_int_equal(b.n, 4);
+    assert_int_equal(b.from, 2);
+    check_mail(&b, 0, "abc");
+    check_mail(&b, 1, "def");
+    assert_false(b.mail[2].whole);
+    check_mail(&b, 3, "ghi");
+    assert_int_equal(rig_fetch(&rig, "C", 9, "1", &b), WORKER_DONE);
+    basket_finish(&b);
+    end();
+}
+
+/* Refused, or missing: told of that mailbox only, and asked again alone, to learn why. */
+static void test_refusals_in_a_flight(void **state)
+{
+    (void)state;
+    static const char *const script[] = {OPEN(""),
+                                         ASKED("A", "1"),
+                                         ASKED("B", "2"),
+                                         ASKED("C", "3"),
+                                         "S:m2 NO [NONEXISTENT] gone",
+                                         "S:1 BAD nothing selected",
+                                         NUMBERS("1", "8", "10"),
+                                         "S:m3 OK",
+                                         "S:2 NO [SERVERBUG] cannot be read",
+                                         NUMBERS("1", "9", "10"),
+                                         "S:m4 OK",
+                                         BODY("1", "ghi"),
+                                         "S:3 OK done",
+                                         ASKED("A", "4"),
+                                         "S:m5 NO [NONEXISTENT] gone",
+                                         "S:4 BAD nothing selected",
+                                         "C:SELECT \"A\"",
+                                         "S:$ NO [NONEXISTENT] gone",
+                                         "C:LIST",
+                                         "S:$ OK",
+                                         BYE};
+    struct basket b = {0};
+    begin(script);
+    assert_int_equal(fetch_of(3, one_each, &b), WORKER_DONE);
+    assert_int_equal(asked[0].result, WORKER_GONE);
+    assert_int_equal(asked[1].result, WORKER_REFUSED);
+    assert_non_null(strstr(asked[1].error.text, "cannot be read"));
+    assert_int_equal(asked[2].result, WORKER_DONE);
+    assert_int_equal(b.n, 1);
+    assert_int_equal(b.from, 2);
+    basket_finish(&b);
+    end();
+}
+
+/* The line is cut within the second body. */
+static void test_a_flight_that_is_cut(void **state)
+{
+    (void)state;
+    static const char *const script[] = {OPEN(""),
+                                         ASKED("A", "1"),
+                                         ASKED("B", "2"),
+                                         ASKED("C", "3"),
+                                         NUMBERS("1", "7", "10"),
+                                         "S:m2 OK",
+                                         BODY("1", "abc"),
+                                         "S:1 OK done",
+                                         NUMBERS("1", "8", "10"),
+                                         "S:m3 OK",
+                                         "R:* 1 FETCH (UID 1 BODY[] {300}\r\nhalf",
+                                         NULL};
+    struct basket b = {0};
+    begin(script);
+    assert_int_equal(fetch_of(3, one_each, &b), WORKER_BROKEN);
+    assert_int_equal(asked[0].result, WORKER_DONE);
+    assert_int_equal(asked[1].result, WORKER_BROKEN);
+    assert_int_equal(asked[2].result, WORKER_BROKEN);
+    assert_true(asked[1].error.err < 0 && asked[2].error.err == 0);
+    assert_int_equal(b.n, 2);
+    check_mail(&b, 0, "abc");
+    assert_false(b.mail[1].whole);
+    assert_int_equal(fetch_of(1, one_each, &b), WORKER_BROKEN);
+    basket_finish(&b);
+    end();
+}
+
+/* Who asks for a pause is asked nothing more: neither why A is refused, nor for what does not fit in. */
+static void test_a_pause_in_a_flight(void **state)
+{
+    (void)state;
+    static char many[4000];
+    const char *uids[] = {"1", "1", many};
+    for (int i = 1; i < 300; i++)
+        sprintf(many + strlen(many), "%s%d", i == 1 ? "" : ",", 2 * i);
+    static const char *const script[] = {OPEN(""),
+                                         ASKED("A", "1"),
+                                         ASKED("B", "2"),
+                                         NUMBERS("1", "7", "10"),
+                                         "S:m2 OK",
+                                         BODY("1", "abc"),
+                                         "S:1 OK done",
+                                         NUMBERS("1", "8", "10"),
+                                         "S:m3 OK",
+                                         "S:2 NO Suggested Backoff Time: 30000 Milliseconds",
+                                         BYE};
+    struct basket b = {0};
+    begin(script);
+    assert_int_equal(fetch_of(3, uids, &b), WORKER_DONE);
+    assert_int_equal(asked[0].result, WORKER_DONE);
+    assert_int_equal(asked[1].result, WORKER_REFUSED);
+    assert_int_equal(asked[1].error.retry_ms, 30000);
+    assert_int_equal(asked[2].result, WORKER_BROKEN);
+    assert_int_equal(b.n, 1);
+    basket_finish(&b);
+    end();
+}
+
+/* The cache cannot take more: nothing more is read, and the session is another one then. */
+static void test_a_full_disk_in_a_flight(void **state)
+{
+    (void)state;
+    static const char *const script[] = {
+        OPEN(""), ASKED("A", "1"), ASKED("B", "2"), NUMBERS("1", "7", "10"), "S:m2 OK", BODY("1", "abc"), "H",
+        NULL};
+    struct basket b = {.fail = -ENOSPC};
+    begin(script);
+    assert_int_equal(fetch_of(2, one_each, &b), WORKER_LOCAL);
+    assert_int_equal(asked[0].result, WORKER_LOCAL);
+    assert_int_equal(asked[0].error.err, -ENOSPC);
+    assert_int_equal(asked[1].result, WORKER_BROKEN);
+    basket_finish(&b);
+    end();
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -337,6 +514,11 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_large_body_behind_select),
         cmocka_unit_test(test_token_behind_enable),
         cmocka_unit_test(test_bodies_after_a_refusal),
+        cmocka_unit_test(test_a_flight),
+        cmocka_unit_test(test_refusals_in_a_flight),
+        cmocka_unit_test(test_a_flight_that_is_cut),
+        cmocka_unit_test(test_a_pause_in_a_flight),
+        cmocka_unit_test(test_a_full_disk_in_a_flight),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
