@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Another process may hold the database for a moment (sqlite3 by hand, a status without a daemon). */
-#define BUSY_MS 5000
 /* There can be a reader for each thread of libfuse's pool: this is what bounds their memory. */
 #define PAGE_CACHE_KIB 2000
 
@@ -70,7 +68,7 @@ static void configure_library(void)
 static int configure(struct cache_rd *rd)
 {
     sqlite3_extended_result_codes(rd->db, 1);
-    sqlite3_busy_timeout(rd->db, BUSY_MS);
+    sqlite3_busy_timeout(rd->db, CONNECTION_BUSY_MS);
     sqlite3_db_config(rd->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     sqlite3_db_config(rd->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
     char sql[128];

@@ -19,6 +19,8 @@
 #include "cache.h"
 #include "io.h"
 
+/* Another process may hold the database for a moment (sqlite3 by hand, a status without a daemon). */
+#define CONNECTION_BUSY_MS 5000
 #define STATEMENTS_MAX 256 /* a power of two, well above the number of statements there are */
 
 struct statement {

@@ -30,7 +30,10 @@
  * A full disk can make SQLite roll back the whole transaction from within a change. The group is over then:
  * its members all get that error, for none of it happened.
  *
- * The thread also puts the log back into the database, once it has CHECKPOINT_PAGES.
+ * The thread also puts the log back into the database, for each CHECKPOINT_PAGES that it has grown by. SQLite
+ * begins it anew at a moment when nobody reads, and while many threads do there may be none for hours: so
+ * from LOG_PAGES_MAX on it is waited for that moment, for a little while. Without that the log grows without
+ * end, and so does what each page costs that is looked for in it.
  */
 #include "private.h"
 #include <errno.h>
@@ -43,6 +46,8 @@
 
 #define SYNC_AFTER_MS 800
 #define CHECKPOINT_PAGES 4000
+#define LOG_PAGES_MAX 16000
+#define LOG_PATIENCE_MS 200
 #define EVENTS_KEPT 1024 /* room that stays after a larger group */
 
 struct request {
@@ -73,7 +78,8 @@ struct writer {
     int64_t unsynced_ms; /* clock_boot_ms of the oldest commit that may not be on disk; 0: all is */
     bool full;           /* PRAGMA synchronous is FULL */
     bool wrote;          /* the last commit put something into the log */
-    int log_pages;
+    int log_pages;       /* in the log */
+    int checkpoint_at;   /* the next one, by log_pages */
 };
 
 static int log_grew(void *arg, sqlite3 *db, const char *name, int pages)
@@ -82,18 +88,29 @@ static int log_grew(void *arg, sqlite3 *db, const char *name, int pages)
     (void)name;
     struct writer *w = arg;
     w->wrote = true;
+    if (pages < w->log_pages)
+        w->checkpoint_at = CHECKPOINT_PAGES; /* it began anew */
     w->log_pages = pages;
     return SQLITE_OK;
 }
 
+static bool wants_checkpoint(const struct writer *w)
+{
+    return w->log_pages >= w->checkpoint_at;
+}
+
+/* Whoever cannot be waited for, or a full disk, leaves the log as it is. Readers that come meanwhile are not
+ * waited for: they read from the database. */
 static void checkpoint(struct writer *w)
 {
-    if (w->log_pages < CHECKPOINT_PAGES)
+    if (!wants_checkpoint(w))
         return;
-    /* It fails when the disk is full or a reader is in the way: the log stays as it is, and the next commit
-     * comes here again. */
-    sqlite3_wal_checkpoint_v2(w->tx.rd.db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
-    w->log_pages = 0;
+    bool anew = w->log_pages >= LOG_PAGES_MAX;
+    sqlite3_busy_timeout(w->tx.rd.db, LOG_PATIENCE_MS);
+    sqlite3_wal_checkpoint_v2(w->tx.rd.db, NULL, anew ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE,
+                              NULL, NULL);
+    sqlite3_busy_timeout(w->tx.rd.db, CONNECTION_BUSY_MS);
+    w->checkpoint_at = w->log_pages + CHECKPOINT_PAGES;
 }
 
 static int sync_log(struct writer *w)
@@ -293,7 +310,7 @@ static void leave_role(struct writer *w)
 {
     pthread_mutex_lock(&w->lock);
     w->busy = false;
-    bool wake = w->first || w->log_pages >= CHECKPOINT_PAGES || (w->unsynced_ms && !w->timed);
+    bool wake = w->first || wants_checkpoint(w) || (w->unsynced_ms && !w->timed);
     pthread_mutex_unlock(&w->lock);
     if (wake)
         pthread_cond_signal(&w->wake);
@@ -317,7 +334,7 @@ static bool wait_for_work(struct writer *w)
 {
     for (;;) {
         int64_t due_ms = w->busy ? -1 : sync_due_ms(w);
-        if (!w->busy && (w->first || due_ms == 0 || w->log_pages >= CHECKPOINT_PAGES))
+        if (!w->busy && (w->first || due_ms == 0 || wants_checkpoint(w)))
             return true;
         if (!w->busy && w->stop)
             return false;
@@ -435,9 +452,10 @@ int writer_new(struct cache *c, struct writer **ret)
         return -ENOMEM;
     w->cache = c;
     w->last = &w->first;
+    w->checkpoint_at = CHECKPOINT_PAGES;
     int err = connection_open(c, c->path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, c->vfs, &w->tx.rd);
     if (!err)
-        err = connection_run(&w->tx.rd, "PRAGMA synchronous = FULL");
+        err = connection_run(&w->tx.rd, "PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864");
     if (err) {
         writer_free(w);
         return err;

@@ -540,6 +540,76 @@ static void a_change_sees_itself(void **state)
     assert_int_equal(value_of(s, "x"), 5);
 }
 
+struct relay {
+    struct scratch *s;
+    sem_t go, *next; /* the other one's, who is still reading when this one begins */
+    atomic_bool *stop;
+};
+
+/* Two of these: at each moment one of them reads. */
+static void *read_in_relay(void *arg)
+{
+    struct relay *r = arg;
+    cache_rd *rd = cache_reader(r->s->c);
+    while (!*r->stop) {
+        sem_wait(&r->go);
+        cache_rd_begin(rd);
+        cache_meta_get(rd, "a", -1);
+        usleep(2000);
+        sem_post(r->next);
+        usleep(2000);
+        cache_rd_end(rd);
+    }
+    return NULL;
+}
+
+static int fill_log(cache_tx *tx, void *arg)
+{
+    char key[1500];
+    int err = 0;
+    memset(key, 'k', sizeof key);
+    for (int i = 0; i < 2000 && !err; i++) {
+        snprintf(key + 1400, sizeof key - 1400, "%d", i);
+        err = cache_meta_set(tx, key, ++*(int64_t *)arg);
+    }
+    return err;
+}
+
+static off_t log_size(struct scratch *s)
+{
+    struct stat st;
+    char path[220];
+    snprintf(path, sizeof path, "%s/mail.db-wal", s->cache);
+    return stat(path, &st) == 0 ? st.st_size : -1;
+}
+
+static void the_log_ends_though_there_is_always_a_reader(void **state)
+{
+    struct scratch *s = *state;
+    atomic_bool stop = false;
+    struct relay r[2] = {{.s = s, .stop = &stop}, {.s = s, .stop = &stop}};
+    pthread_t thread[2];
+    int64_t value = 0;
+    off_t most = 0;
+    for (int i = 0; i < 2; i++) {
+        sem_init(&r[i].go, 0, i == 0);
+        r[i].next = &r[1 - i].go;
+        assert_int_equal(pthread_create(&thread[i], NULL, read_in_relay, &r[i]), 0);
+    }
+    for (int i = 0; i < 120; i++) {
+        files_do(s, fill_log, &value);
+        off_t size = log_size(s);
+        most = size > most ? size : most;
+    }
+    stop = true;
+    for (int i = 0; i < 2; i++) {
+        sem_post(&r[i].go);
+        pthread_join(thread[i], NULL);
+    }
+    print_message("the log had %lld MB at most\n", (long long)most / 1000000);
+    assert_true(most < 150000000);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, scratch_setup, scratch_teardown)
 
 int main(void)
@@ -551,6 +621,7 @@ int main(void)
         T(what_is_wanted_now_is_synced_now),
         T(what_may_wait_is_synced_within_a_second),
         T(a_failing_sync_means_that_nothing_happened),
+        T(the_log_ends_though_there_is_always_a_reader),
         T(a_full_disk_fails_the_change_and_leaves_the_rest),
         T(a_change_that_overlooks_a_full_disk_fails),
         T(a_second_opening_is_refused_but_looking_is_not),
