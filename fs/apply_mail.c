@@ -109,9 +109,11 @@ static int sync_delivery(struct fs *fs, int64_t id)
     if (!f)
         return -ENOMEM;
     int r = content_store(fs->files, f, false);
+    if (r == 0)
+        r = content_sync_work(fs->files, f);
     files_yield(fs->files, f);
     files_leave(fs->files, f);
-    return r < 0 ? r : content_sync_work(fs->cache, id);
+    return r;
 }
 
 int apply_rename(struct fs *fs, const struct mail_place *from, const struct mail_place *to, bool noreplace)
@@ -175,7 +177,7 @@ static int copy_written(struct change *c)
         return r;
     r = fill_copy(c->fs, c->id, c->made.id);
     if (r == 0)
-        r = content_sync_work(c->fs->cache, c->made.id);
+        r = sync_delivery(c->fs, c->made.id);
     if (r < 0)
         apply_forget(c->fs, c->made.id);
     return r;
@@ -223,7 +225,7 @@ static int deliver_staged(struct change *c, int in)
     if (r == 0)
         r = fill(c->fs, in, &st.st_mtim, c->made.id);
     if (r == 0)
-        r = content_sync_work(c->fs->cache, c->made.id);
+        r = sync_delivery(c->fs, c->made.id);
     if (r < 0)
         return r;
     if (!c->noreplace)

@@ -100,6 +100,7 @@ int content_create(struct files *t, struct open_file *f)
         return fd;
     files_set_fd(t, f, fd);
     f->unsynced_name = true;
+    atomic_store(&f->unsynced, true);
     atomic_store(&f->writing, true);
     return 0;
 }
@@ -163,7 +164,7 @@ int content_begin_write(struct files *t, struct open_file *f, bool keep)
     r = install(t, f, fd, &m);
     if (r < 0)
         return r;
-    atomic_store(&f->changed, true);
+    files_changed(f);
     atomic_store(&f->writing, true);
     return keep || ftruncate(f->fd, 0) == 0 ? 0 : -errno;
 }
@@ -178,13 +179,28 @@ static int written_change(cache_tx *tx, void *arg)
     return mail_store_written(tx, w->id, w->size, w->mtime_ns);
 }
 
+/* A write that ends meanwhile says so after this has been believed. */
+static int sync_octets(struct open_file *f, int fd)
+{
+    if (!atomic_exchange(&f->unsynced, false))
+        return 0;
+    int r = fdatasync(fd) < 0 ? -errno : 0;
+    if (r < 0)
+        atomic_store(&f->unsynced, true);
+    return r;
+}
+
+int content_sync_octets(struct open_file *f)
+{
+    return sync_octets(f, f->fd);
+}
+
 static int sync_content(struct files *t, struct open_file *f)
 {
-    if (fdatasync(f->fd) < 0)
-        return -errno;
-    if (!f->unsynced_name)
-        return 0;
-    int r = io_fsync_dir(cache_dirfd(files_cache(t)), "work");
+    int r = sync_octets(f, f->fd);
+    if (r < 0 || !f->unsynced_name)
+        return r;
+    r = io_fsync_dir(cache_dirfd(files_cache(t)), "work");
     if (r == 0)
         f->unsynced_name = false;
     return r;
@@ -207,6 +223,12 @@ int content_store(struct files *t, struct open_file *f, bool sync)
     return r;
 }
 
+bool content_is_mail(struct files *t, int64_t id)
+{
+    struct message m;
+    return read_row(t, id, &m) == 0 && m.sub != SUB_TMP;
+}
+
 int content_end_write(struct files *t, struct open_file *f)
 {
     struct stat st;
@@ -215,18 +237,29 @@ int content_end_write(struct files *t, struct open_file *f)
     files_writer_end(t, f);
     if (!announce || r < 0)
         return r;
-    /* Only now: an engine that hears of it while there is a writer would look, and go away again. */
+    /* Only now: an engine that hears of it while there is a writer would look, and go away again. Nor before
+     * this is it asked whether it is mail: a delivery just then either hears that there is no writer, or is
+     * heard of. */
+    if (!atomic_load(&f->changed) && !content_is_mail(t, f->id))
+        return 0;
     struct written w = {.id = f->id, .size = st.st_size, .mtime_ns = stat_mtime_ns(&st)};
     atomic_store(&f->changed, false);
     return own_write(files_cache(t), CACHE_SOON, written_change, &w);
 }
 
-int content_sync_work(struct cache *c, int64_t id)
+int content_sync_work(struct files *t, struct open_file *f)
 {
-    CLEANUP(io_close) int fd = work_open(c, id, O_RDONLY);
-    if (fd < 0)
-        return fd == -ENOENT ? 0 : fd;
-    return fdatasync(fd) < 0 ? -errno : io_fsync_dir(cache_dirfd(c), "work");
+    struct cache *c = files_cache(t);
+    if (atomic_load(&f->unsynced)) {
+        CLEANUP(io_close) int fd = work_open(c, f->id, O_RDONLY);
+        int r = fd < 0 ? fd : sync_octets(f, fd);
+        if (r < 0)
+            return r == -ENOENT ? 0 : r;
+    }
+    int r = io_fsync_dir(cache_dirfd(c), "work");
+    if (r == 0)
+        f->unsynced_name = false;
+    return r;
 }
 
 int content_check_size(struct cache *c, int64_t size)

@@ -13,7 +13,10 @@ struct files {
     struct cache *cache;
     pthread_mutex_t lock; /* a leaf: nothing else is locked, and nothing waited for, while it is held */
     pthread_cond_t yielded;
-    struct open_file *bucket[BUCKETS]; /* protected by lock */
+    /* Protected by lock. */
+    struct open_file *bucket[BUCKETS];
+    int64_t synced[BUCKETS]; /* rows whose work files were on disk when their records went, as far as is
+                                remembered */
 };
 
 int files_new(struct cache *c, struct files **ret)
@@ -56,6 +59,7 @@ struct open_file *files_enter(struct files *t, int64_t id)
     if (!*at && (*at = calloc(1, sizeof(**at)))) {
         (*at)->id = id;
         (*at)->fd = -1;
+        atomic_store(&(*at)->unsynced, t->synced[(uint64_t)id % BUCKETS] != id);
     }
     struct open_file *f = *at;
     if (f) {
@@ -118,6 +122,7 @@ void files_leave(struct files *t, struct open_file *f)
     if (last) {
         struct open_file **at = find(t, f->id);
         *at = f->next;
+        t->synced[(uint64_t)f->id % BUCKETS] = atomic_load(&f->unsynced) ? 0 : f->id;
     }
     pthread_mutex_unlock(&t->lock);
     if (last)

@@ -22,10 +22,11 @@ struct open_file {
     enum mail_fate fate; /* of a row without a name, at the last close */
 
     int fd; /* -1 until the content was opened; set under a claim, by files_set_fd, before the first reader */
-    atomic_bool writing; /* fd is the work file (or private copy), which stays so while there is a writer */
-    atomic_bool changed; /* written to, and the row does not know */
-    bool unsynced_name;  /* the work file's name may not be on disk yet; under a claim */
-    bool has_hash;       /* of what is behind fd; under a claim */
+    atomic_bool writing;  /* fd is the work file (or private copy), which stays so while there is a writer */
+    atomic_bool changed;  /* written to, and the row does not know */
+    atomic_bool unsynced; /* the work file's octets may not be on disk */
+    bool unsynced_name;   /* the work file's name may not be on disk yet; under a claim */
+    bool has_hash;        /* of what is behind fd; under a claim */
     uint8_t hash[32];
 };
 
@@ -40,6 +41,13 @@ void files_claim(struct files *t, struct open_file *f);
 void files_yield(struct files *t, struct open_file *f);
 /* One user less, who has no claim: the last one does what the fate says, and frees. */
 void files_leave(struct files *t, struct open_file *f);
+
+/* What is behind fd is another content from now on, or soon. Any thread that has a use of the record. */
+static inline void files_changed(struct open_file *f)
+{
+    atomic_store(&f->changed, true);
+    atomic_store(&f->unsynced, true);
+}
 
 /* A claimed record gets a writer, which waits while the row is being settled, or loses one: see
  * content_end_write. */
@@ -75,7 +83,11 @@ int content_check_size(struct cache *c, int64_t size);
 int content_store(struct files *t, struct open_file *f, bool sync);
 /* A writer leaves. After the last one the row is up to date, and the engine is told that it may settle it. */
 int content_end_write(struct files *t, struct open_file *f);
-/* What is in a work file that nobody writes is on disk when this returns 0; for any id. */
-int content_sync_work(struct cache *c, int64_t id);
+/* Has the row a place where mail is? Not in tmp, nor when it is gone. For any id. */
+bool content_is_mail(struct files *t, int64_t id);
+/* The octets that were written so far are on disk when this returns 0. Needs no claim, but a writer. */
+int content_sync_octets(struct open_file *f);
+/* What is in a row's work file is on disk when this returns 0, and its name; there need not be one. */
+int content_sync_work(struct files *t, struct open_file *f);
 
 struct cache *files_cache(struct files *t);

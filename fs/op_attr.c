@@ -39,7 +39,7 @@ static int truncate_claimed(struct files *t, struct open_file *f, off_t size)
     if (r == 0 && ftruncate(f->fd, size) < 0)
         r = -errno;
     if (r == 0)
-        atomic_store(&f->changed, true);
+        files_changed(f);
     return r;
 }
 

@@ -95,7 +95,7 @@ static int open_message(struct fs *fs, fuse_ino_t ino, struct fuse_file_info *fi
         return r;
     }
     if (writes && (fi->flags & O_TRUNC))
-        atomic_store(&f->changed, true);
+        files_changed(f);
     make_handle(fs, f, writes, fi);
     return 0;
 }
@@ -278,7 +278,7 @@ void op_write_buf(fuse_req_t req, fuse_ino_t ino, struct fuse_bufvec *in, off_t 
     out.buf[0].fd = f->fd;
     out.buf[0].pos = off;
     ssize_t n = fuse_buf_copy(&out, in, 0);
-    atomic_store(&f->changed, true);
+    files_changed(f);
     if (n < 0)
         reply_err(req, (int)n);
     else
@@ -292,7 +292,7 @@ static int allocate(struct fs *fs, struct open_file *f, int mode, off_t off, off
         r = begin_write(fs, f);
     if (r == 0 && fallocate(f->fd, mode, off, length) < 0)
         r = -errno;
-    atomic_store(&f->changed, true);
+    files_changed(f);
     return r;
 }
 
@@ -307,13 +307,6 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len
 }
 
 /* ---- flush, fsync, release ---- */
-
-static bool is_mail(struct fs *fs, int64_t id)
-{
-    struct message m;
-    cache_rd *rd = cache_reader(fs->cache);
-    return rd && message_get(rd, id, &m) == 0 && m.sub != SUB_TMP;
-}
 
 static int store(struct fs *fs, struct open_file *f, bool sync)
 {
@@ -333,15 +326,15 @@ void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     if (virtual_is(ino) || !handle_writes(fi))
         reply_err(req, 0);
     else
-        reply_err(req, store(fs, handle_file(fi), is_mail(fs, (int64_t)ino)));
+        reply_err(req, store(fs, handle_file(fi), content_is_mail(fs->files, (int64_t)ino)));
 }
 
 /* What is in tmp is no mail yet: its octets go to disk now, so that little is left to do when it is
  * delivered, which puts its name and its row there (apply_mail.c). */
 static int sync_file(struct fs *fs, struct open_file *f, int64_t id)
 {
-    if (atomic_load(&f->writing) && !is_mail(fs, id))
-        return fdatasync(f->fd) < 0 ? -errno : 0;
+    if (atomic_load(&f->writing) && !content_is_mail(fs->files, id))
+        return content_sync_octets(f);
     int r = store(fs, f, true);
     return r < 0 ? r : cache_sync(fs->cache);
 }
