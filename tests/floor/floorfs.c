@@ -1,22 +1,25 @@
 /*
- * What FUSE itself costs, for tools/bench: a Maildir tree of the disk, served read-only from memory.
+ * What FUSE itself costs, for tools/bench: a Maildir tree of the disk, served from memory.
  *
  *   floorfs TREE MOUNTPOINT       in the foreground, until it is unmounted or a signal asks it to end
  *
  * It answers the kernel as mailmount does (entries and attributes for ever, cached listings, opens that keep
  * pages and need no flush), but has nothing to find out for it: the tree is walked once, before it is
  * mounted, and must not change. An open is a request and an answer. Only when the kernel has no pages, the
- * native file is opened, for that one read, which most messages fit in. What a program needs longer here than
- * in the tree itself, no file system in user space can save it that wants to be told of opens; what it needs
- * longer in mailmount than here is mailmount's.
+ * native file is opened, for that one read, which most messages fit in. What changes files is done to the
+ * native ones, and what is in memory follows. What a program needs longer here than in the tree itself, no
+ * file system in user space can save it that wants to be told of opens; what it needs longer in mailmount
+ * than here is mailmount's.
  */
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <fts.h>
 #include <fuse_lowlevel.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -34,10 +37,11 @@ struct node {
     const char *path, *name; /* the name is the end of the path */
     unsigned parent;
     unsigned first, last; /* of a directory's entries, which go on by next */
-    unsigned next, next_in_bucket;
+    unsigned next, previous, next_in_bucket;
 };
 
-/* Written before the mount, and only read from then on. */
+static pthread_rwlock_t lock = PTHREAD_RWLOCK_INITIALIZER;
+/* Protected by lock once it is mounted. Paths and names that were replaced are never freed. */
 static struct node *nodes;
 static unsigned count = FIRST_ENTRY, room, buckets[BUCKETS];
 
@@ -58,7 +62,30 @@ static void link_entry(unsigned number)
     entry->next_in_bucket = *bucket;
     *bucket = number;
     *(dir->last ? &nodes[dir->last].next : &dir->first) = number;
+    entry->previous = dir->last;
     dir->last = number;
+}
+
+static void unlink_entry(unsigned number)
+{
+    struct node *entry = &nodes[number], *dir = &nodes[entry->parent];
+    unsigned *at = bucket_of(entry->parent, entry->name);
+    while (*at != number)
+        at = &nodes[*at].next_in_bucket;
+    *at = entry->next_in_bucket;
+    *(entry->previous ? &nodes[entry->previous].next : &dir->first) = entry->next;
+    *(entry->next ? &nodes[entry->next].previous : &dir->last) = entry->previous;
+    entry->next = entry->next_in_bucket = NOBODY;
+}
+
+static void make_room(unsigned number)
+{
+    if (number < room)
+        return;
+    room = 2 * room + 4096;
+    nodes = reallocarray(nodes, room, sizeof(*nodes));
+    if (!nodes)
+        err(1, "%u files", number);
 }
 
 /* Its number is left where its own entries find it. */
@@ -66,12 +93,9 @@ static void add_node(FTSENT *f)
 {
     bool root = f->fts_level == FTS_ROOTLEVEL;
     unsigned number = root ? ROOT : count++;
-    if (number >= room) {
-        room = 2 * room + 4096;
-        nodes = reallocarray(nodes, room, sizeof(*nodes));
-    }
+    make_room(number);
     const char *path = strdup(f->fts_path);
-    if (!nodes || !path)
+    if (!path)
         err(1, "%s", f->fts_path);
     struct node *made = &nodes[number];
     *made = (struct node){.st = *f->fts_statp, .path = path};
@@ -115,19 +139,30 @@ static struct fuse_entry_param entry_of(unsigned number)
     return e;
 }
 
-static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+/* NOBODY: there is none. */
+static unsigned find(unsigned parent, const char *name)
 {
-    unsigned i = *bucket_of((unsigned)parent, name);
+    unsigned i = *bucket_of(parent, name);
     while (i && (nodes[i].parent != parent || strcmp(nodes[i].name, name) != 0))
         i = nodes[i].next_in_bucket;
-    struct fuse_entry_param e = entry_of(i);
+    return i;
+}
+
+static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+    pthread_rwlock_rdlock(&lock);
+    struct fuse_entry_param e = entry_of(find((unsigned)parent, name));
+    pthread_rwlock_unlock(&lock);
     fuse_reply_entry(req, &e);
 }
 
 static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     (void)fi;
-    fuse_reply_attr(req, &nodes[ino].st, FOREVER_S);
+    pthread_rwlock_rdlock(&lock);
+    struct stat st = nodes[ino].st;
+    pthread_rwlock_unlock(&lock);
+    fuse_reply_attr(req, &st, FOREVER_S);
 }
 
 /* ---- directories ---- */
@@ -163,17 +198,19 @@ static void read_dir(fuse_req_t req, fuse_ino_t dir, size_t size, off_t off, boo
 {
     char *buffer = malloc(size);
     size_t used = 0, need;
-    unsigned cookie = off < count ? (unsigned)off : NOBODY;
     if (!buffer) {
         fuse_reply_err(req, ENOMEM);
         return;
     }
+    pthread_rwlock_rdlock(&lock);
+    unsigned cookie = off < count ? (unsigned)off : NOBODY;
     while ((cookie = cookie_after((unsigned)dir, cookie))) {
         need = add_entry(req, buffer + used, size - used, (unsigned)dir, cookie, plus);
         if (need > size - used)
             break;
         used += need;
     }
+    pthread_rwlock_unlock(&lock);
     fuse_reply_buf(req, buffer, used);
     free(buffer);
 }
@@ -190,19 +227,35 @@ static void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t of
     read_dir(req, ino, size, off, true);
 }
 
-/* ---- files; libfuse itself answers a release ---- */
+/* ---- files ---- */
 
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
+    if ((fi->flags & O_ACCMODE) != O_RDONLY) {
+        fuse_reply_err(req, EROFS); /* but for those that are new */
+        return;
+    }
     (void)ino;
+    fi->fh = UINT64_MAX;
     fi->keep_cache = fi->noflush = 1;
     fuse_reply_open(req, fi);
+}
+
+static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    (void)ino;
+    if (fi->fh != UINT64_MAX)
+        close((int)fi->fh);
+    fuse_reply_err(req, 0);
 }
 
 static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
     (void)fi;
-    int fd = open(nodes[ino].path, O_RDONLY | O_CLOEXEC);
+    pthread_rwlock_rdlock(&lock);
+    const char *path = nodes[ino].path;
+    pthread_rwlock_unlock(&lock);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
         fuse_reply_err(req, errno);
         return;
@@ -215,6 +268,101 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, stru
     close(fd);
 }
 
+/* ---- changes ---- */
+
+/* The caller holds the lock; NULL without memory. */
+static char *path_in(fuse_ino_t parent, const char *name)
+{
+    const char *dir = nodes[parent].path;
+    size_t size = strlen(dir) + strlen(name) + 2;
+    char *path = malloc(size);
+    if (path)
+        snprintf(path, size, "%s/%s", dir, name);
+    return path;
+}
+
+static void name_node(unsigned number, fuse_ino_t parent, char *path)
+{
+    nodes[number].path = path;
+    nodes[number].name = strrchr(path, '/') + 1;
+    nodes[number].parent = (unsigned)parent;
+    link_entry(number);
+}
+
+static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+                      struct fuse_file_info *fi)
+{
+    struct fuse_entry_param e = {0};
+    pthread_rwlock_wrlock(&lock);
+    char *path = path_in(parent, name);
+    int fd = path ? open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode) : -1;
+    int error = fd < 0 ? errno : 0;
+    if (fd >= 0) {
+        unsigned number = count++;
+        make_room(number);
+        nodes[number] = (struct node){0};
+        fstat(fd, &nodes[number].st);
+        name_node(number, parent, path);
+        e = entry_of(number);
+    }
+    pthread_rwlock_unlock(&lock);
+    fi->fh = (uint64_t)fd;
+    fi->keep_cache = fi->noflush = 1;
+    if (fd < 0)
+        fuse_reply_err(req, error);
+    else
+        fuse_reply_create(req, &e, fi);
+}
+
+static void op_write(fuse_req_t req, fuse_ino_t ino, const char *octets, size_t size, off_t off,
+                     struct fuse_file_info *fi)
+{
+    ssize_t n = pwrite((int)fi->fh, octets, size, off);
+    if (n < 0) {
+        fuse_reply_err(req, errno);
+        return;
+    }
+    pthread_rwlock_wrlock(&lock);
+    if (nodes[ino].st.st_size < off + n)
+        nodes[ino].st.st_size = off + n;
+    pthread_rwlock_unlock(&lock);
+    fuse_reply_write(req, (size_t)n);
+}
+
+static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+    (void)ino;
+    int r = datasync ? fdatasync((int)fi->fh) : fsync((int)fi->fh);
+    fuse_reply_err(req, r < 0 ? errno : 0);
+}
+
+static void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+    (void)datasync;
+    (void)fi;
+    int fd = open(nodes[ino].path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int error = fd < 0 || fsync(fd) < 0 ? errno : 0;
+    close(fd);
+    fuse_reply_err(req, error);
+}
+
+/* Of a file, to a name that nobody has. */
+static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t newparent,
+                      const char *newname, unsigned flags)
+{
+    (void)flags;
+    pthread_rwlock_wrlock(&lock);
+    unsigned number = find((unsigned)parent, name);
+    char *path = number && !find((unsigned)newparent, newname) ? path_in(newparent, newname) : NULL;
+    int error = !path ? EINVAL : rename(nodes[number].path, path) < 0 ? errno : 0;
+    if (error == 0) {
+        unlink_entry(number);
+        name_node(number, newparent, path);
+    }
+    pthread_rwlock_unlock(&lock);
+    fuse_reply_err(req, error);
+}
+
 static const struct fuse_lowlevel_ops ops = {
     .init = op_init,
     .lookup = op_lookup,
@@ -224,11 +372,17 @@ static const struct fuse_lowlevel_ops ops = {
     .readdirplus = op_readdirplus,
     .open = op_open,
     .read = op_read,
+    .release = op_release,
+    .create = op_create,
+    .write = op_write,
+    .fsync = op_fsync,
+    .fsyncdir = op_fsyncdir,
+    .rename = op_rename,
 };
 
 int main(int argc, char **argv)
 {
-    char *options[] = {"floorfs", "-o", "default_permissions,ro,subtype=floorfs,fsname=floorfs"};
+    char *options[] = {"floorfs", "-o", "default_permissions,subtype=floorfs,fsname=floorfs"};
     struct fuse_args args = FUSE_ARGS_INIT(3, options);
     struct fuse_loop_config *config = fuse_loop_cfg_create();
     if (argc != 3 || !config)
