@@ -155,6 +155,7 @@ static int fill(struct fs *fs, int in, const struct timespec *mtime, int64_t to)
     int r = content_create(fs->files, f);
     if (r == 0)
         r = io_copy(in, f->fd);
+    files_changed(f);
     if (r == 0 && mtime)
         r = files_set_time(fs->files, to, mtime);
     int end = content_end_write(fs->files, f);
