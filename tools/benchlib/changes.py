@@ -1,11 +1,12 @@
-"""P8 and P9: many changes by renames, and delivery."""
+"""P8 and P9: many changes by renames, and delivery. Beside the mount and a native Maildir: a native Maildir by way of FUSE (floorfs),
+with as many requests, each of them carried out natively and nothing else."""
 import os
 import time
 
 from benchlib.corpus import Corpus
 from benchlib.reading import native_copy
 from benchlib.results import AtMost, Row, Within
-from benchlib.timing import alternate, seconds
+from benchlib.timing import alternate, run, seconds
 from benchlib.traffic import plain
 
 SETTLE_S = 600
@@ -29,6 +30,14 @@ def rename_all(pairs):
         os.rename(old, new)
 
 
+def by_fuse(bench, tree):
+    """A Maildir tree of its own in floorfs, mounted; None where floorfs was not built."""
+    mount = bench.stage.floor_mount(tree)
+    if mount:
+        mount.ready()
+    return mount and mount.root
+
+
 def p8(bench):
     """Renames that change flags, in a mailbox of as many messages."""
     count = bench.sizes.renames
@@ -36,8 +45,14 @@ def p8(bench):
     wire, notes = stage.noted_wire(stage.server.plain_port)
     account = stage.account(corpus, **plain(wire.port))
     account.first_sync()
-    native = native_copy(bench, corpus) / "INBOX"
+    native = native_copy(bench, corpus)
+    other = stage.scratch()
+    run("cp", "-a", "--reflink=auto", native, other)
+    floor = by_fuse(bench, other)
     stores, settled = [], []
+
+    def elsewhere(tree):
+        return lambda: seconds(rename_all, pairs_of(tree / "INBOX", count)) if tree else None
 
     def ours():
         pairs = pairs_of(account.box(), count)
@@ -51,12 +66,12 @@ def p8(bench):
         notes.until_silent()
         stores.append(notes.count("STORE"))
         return taken
-    taken = alternate({"ours": ours, "native": lambda: seconds(rename_all, pairs_of(native, count))}, bench.repeats, bench.say)
+    taken = alternate({"ours": ours, "native": elsewhere(native), "fuse": elsewhere(floor)}, bench.repeats, bench.say)
     check_flags(stage.witness(account.user), account)
-    account.remove()
-    stage.remove_user(account.user)
+    account.end()
     what = f"{count:,} flag renames"
     return [Row("P8", what, "s", taken["ours"], floor_samples=taken["native"], floor_name="native", goal=Within(2)),
+            Row("P8", what, "s", taken["ours"], floor_samples=taken["fuse"], floor_name="FUSE, then native"),
             Row("P8", f"{what}: STORE commands", "", stores, goal=AtMost(20, "")),
             Row("P8", f"{what}, until the server has them", "s", settled)]
 
@@ -99,9 +114,11 @@ def p9(bench):
     count, stage = bench.sizes.deliveries, bench.stage
     account = stage.account(Corpus("small", 1, 50, small=True))
     account.first_sync()
-    native = stage.scratch()
-    for sub in ("tmp", "new", "cur"):
-        (native / sub).mkdir(parents=True)
+    native, other = stage.scratch(), stage.scratch()
+    for box in (native, other):
+        for sub in ("tmp", "new", "cur"):
+            (box / sub).mkdir(parents=True)
+    floor = by_fuse(bench, other)
     rounds = 0
 
     def deliver(box, directory_too):
@@ -114,16 +131,21 @@ def p9(bench):
         taken = deliver(account.box(), False)
         account.sync(SETTLE_S)
         return taken
-    taken = alternate({"ours": ours, "native": lambda: deliver(native, False), "native, new/ too": lambda: deliver(native, True)},
-                      bench.repeats, bench.say)
+
+    def fuse(directory_too):
+        return lambda: deliver(floor, directory_too) if floor else None
+    taken = alternate({"ours": ours, "native": lambda: deliver(native, False), "native, new/ too": lambda: deliver(native, True),
+                       "fuse": fuse(False), "fuse, new/ too": fuse(True)}, bench.repeats, bench.say)
     found = len(os.listdir(account.box() / "new")) + len(os.listdir(account.box() / "cur"))
     if found != 50 + count * len(taken["ours"]):
         raise RuntimeError(f"{found} messages in the mount after {len(taken['ours'])} rounds of {count}")
-    account.remove()
-    stage.remove_user(account.user)
+    account.end()
     what = f"delivery of {count:,} messages"
     return [Row("P9", f"{what}, fsync of each file", "s", taken["ours"], floor_samples=taken["native"], floor_name="native",
                 goal=Within(1)),
+            Row("P9", f"{what}, fsync of each file", "s", taken["ours"], floor_samples=taken["fuse"], floor_name="FUSE, then native"),
             Row("P9", f"{what}, which are there after a power failure", "s", taken["ours"], floor_samples=taken["native, new/ too"],
                 floor_name="native, fsync of new/ too",
-                note="the mount promises that at the rename; a native Maildir only after that second fsync")]
+                note="the mount promises that at the rename; a native Maildir only after that second fsync"),
+            Row("P9", f"{what}, which are there after a power failure", "s", taken["ours"], floor_samples=taken["fuse, new/ too"],
+                floor_name="FUSE, then native, fsync of new/ too")]

@@ -11,7 +11,7 @@ def ours(bench, corpus, user, **settings):
         account = bench.stage.account(corpus, user, **settings)
         taken = seconds(account.first_sync)
         account.check_whole()
-        account.remove()
+        account.end()
         floors.syncfs(bench.stage.folder)
         return taken
     return once
@@ -22,7 +22,6 @@ def peer(bench, kind, corpus, user, **options):
         contender = kind(bench.stage.scratch(), bench.stage.server, user, **options)
         taken = seconds(contender.sync)
         there = peers.count_files(contender.tree)
-        contender.remove()
         floors.syncfs(bench.stage.folder)
         if there != corpus.messages:
             raise RuntimeError(f"{kind.name} has {there} of {corpus.messages} messages")
@@ -32,10 +31,7 @@ def peer(bench, kind, corpus, user, **options):
 
 def disk(bench, sizes):
     def once():
-        folder = bench.stage.scratch()
-        taken = seconds(floors.write_files, folder, sizes)
-        floors.remove(folder)
-        return taken
+        return seconds(floors.write_files, bench.stage.scratch(), sizes)
     return once
 
 
@@ -57,7 +53,6 @@ def p1(bench):
     if bench.have(peers.Mbsync):
         contenders["mbsync, plain"] = peer(bench, peers.Mbsync, corpus, user, tls=False)
     taken = alternate(contenders, bench.repeats, bench.say)
-    stage.remove_user(user)
     bench.figure("P1", "bars", f"first sync of {corpus.messages:,} messages", "s", dict(taken))
     what = f"first sync, {corpus.messages:,} messages"
     floor = {kind: [a + b for a, b in zip(sorted(taken[f"wire, {kind}"]), sorted(taken["disk"]))] for kind in ("TLS", "plain")}
@@ -79,7 +74,6 @@ def p2(bench):
     if bench.have(peers.Mbsync):
         contenders["mbsync"] = peer(bench, peers.Mbsync, corpus, user, port=far.port)
     taken = alternate(contenders, bench.repeats, bench.say)
-    stage.remove_user(user)
     bench.figure("P2", "bars", f"first sync of {corpus.boxes:,} mailboxes, {ROUND_TRIP_MS} ms round trip", "s", dict(taken))
     return [Row("P2", f"first sync, {corpus.boxes:,} mailboxes of {corpus.count:,}, {ROUND_TRIP_MS} ms round trip", "s", taken["ours"],
                 taken["mbsync"], peer_name="mbsync", goal=Faster(10))]

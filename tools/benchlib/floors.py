@@ -1,7 +1,6 @@
 """What the machine itself needs for the least that has to be done: no program can be faster."""
 import ctypes
 import os
-import shutil
 import socket
 import ssl
 import subprocess
@@ -84,12 +83,6 @@ def write_files(folder, sizes):
         os.write(descriptor, memoryview(content)[:size])
         os.close(descriptor)
     syncfs(folder)
-
-
-def remove(folder):
-    """And nobody has to wait for it later."""
-    shutil.rmtree(folder, ignore_errors=True)
-    syncfs(os.path.dirname(folder))
 
 
 def floorfs_of(program):

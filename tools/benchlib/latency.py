@@ -118,8 +118,7 @@ def p4(bench):
     messages = (entry[2:] for entry in Corpus("arriving", 1, bench.sizes.changes, small=True).each(stage.corpora.writer))
     pairs = [remote_mail(account, witness, idler, message, rng) for message in messages]
     idler.close()
-    account.remove()
-    stage.remove_user(account.user)
+    account.end()
     return [
         Row("P4", "a rename that adds a flag, until another client is told", "s", out, floor_samples=floor_out,
             floor_name="STORE by a client", goal=AtMost(0.020, "s")),

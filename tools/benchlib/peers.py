@@ -1,6 +1,5 @@
 """The programs that people use today, each with a configuration that its manual would give for the task, and its own folder."""
 import os
-import shutil
 
 from benchlib.timing import run
 
@@ -27,9 +26,6 @@ class Mbsync:
     def sync(self):
         run("mbsync", "-q", "-c", self.config, "-a")
 
-    def remove(self):
-        shutil.rmtree(self.folder, ignore_errors=True)
-
 
 class Offlineimap:
     name, program = "offlineimap", "offlineimap"
@@ -50,9 +46,6 @@ class Offlineimap:
     def sync(self):
         run("offlineimap", "-o", "-c", self.config, "-u", "quiet")
 
-    def remove(self):
-        shutil.rmtree(self.folder, ignore_errors=True)
-
 
 class Interimap:
     """It knows no Maildir: it syncs with another user of the same server. Only for what goes over the line."""
@@ -63,7 +56,6 @@ class Interimap:
         self.folder = folder
         self.folder.mkdir()
         self.near = f"{user}near"
-        self.near_home = server.dir / "home" / self.near
         self.config = folder / "config"
         common = f"type = imap\nhost = 127.0.0.1\nSTARTTLS = NO\npassword = {server.password}\n"
         self.config.touch(mode=0o600)
@@ -73,10 +65,6 @@ class Interimap:
 
     def sync(self):
         run("interimap", "--quiet", f"--config={self.config}", env={"XDG_CONFIG_HOME": self.folder, "XDG_DATA_HOME": self.folder})
-
-    def remove(self):
-        shutil.rmtree(self.folder, ignore_errors=True)
-        shutil.rmtree(self.near_home, ignore_errors=True)
 
 
 def count_files(tree):

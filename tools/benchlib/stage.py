@@ -48,17 +48,19 @@ class Account(Mailmount):
         if there != self.corpus.messages:
             raise RuntimeError(f"{there} messages in the mount, {self.corpus.messages} on the server")
 
-    def remove(self):
-        """The mount, and what it had on disk."""
+    def end(self):
+        """Of the mount. What it had on disk stays until the run is over: see Stage."""
         problem = self.tear_down()
         self.stage.accounts.discard(self)
-        shutil.rmtree(self.folder, ignore_errors=True)
         if problem:
             raise RuntimeError(problem)
 
 
 class Stage:
-    """program: mailmount; folder: where to work, on the disk that is measured; close() leaves nothing of it."""
+    """program: mailmount; folder: where to work, on the disk that is measured; close() leaves nothing of it.
+
+    Nothing is removed before that. ext4 does not give the inode of a removed file to a new one for five minutes, and to look
+    for others takes several times as long as to make a file: whoever had the turn after many were removed would pay for it."""
 
     def __init__(self, program, cache, say):
         self.program, self.floorfs, self.say = program, floorfs_of(program), say
@@ -107,9 +109,6 @@ class Stage:
             owner = server.account
             subprocess.run(["chown", "-R", f"{owner.pw_uid}:{owner.pw_gid}", home], check=True)
         return user
-
-    def remove_user(self, user, server=None):
-        shutil.rmtree((server or self.server).dir / "home" / user, ignore_errors=True)
 
     def account(self, corpus, user=None, server=None, **settings):
         """A new mount, not started."""

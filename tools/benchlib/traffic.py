@@ -41,10 +41,9 @@ class Watched:
         taken = seconds(self.account.sync, SOON_S)
         return taken, self.notes.traffic()
 
-    def remove(self):
-        self.account.remove()
+    def end(self):
+        self.account.end()
         self.wire.close()
-        self.bench.stage.remove_user(self.account.user, self.account.server)
 
 
 def peer_noop(bench, kind, corpus, server):
@@ -61,9 +60,7 @@ def peer_noop(bench, kind, corpus, server):
         taken = seconds(contender.sync)
         return taken, notes.traffic()
     results = [once() for _ in range(bench.repeats.long)]
-    contender.remove()
     wire.close()
-    stage.remove_user(user, server)
     return results
 
 
@@ -76,7 +73,7 @@ def noop_rows(bench, corpus):
     account = Watched(bench, corpus, server)
     start = [account.restart() for _ in range(bench.repeats.long)]
     running = [account.noop() for _ in range(bench.repeats.long)]
-    account.remove()
+    account.end()
     others = {kind.name: peer_noop(bench, kind, corpus, server) if bench.have(kind) else [] for kind in (peers.Interimap, peers.Mbsync)}
     what = f"no-op of {corpus.boxes:,} mailboxes, {corpus.messages:,} messages"
     rows = []
@@ -138,7 +135,7 @@ def p12(bench):
         for title, name in EVENTS:
             getattr(growth, name)()
             figures[title, corpus.messages] = [getattr(growth, name)() for _ in range(2 * bench.repeats.short)]
-        growth.watched.remove()
+        growth.watched.end()
     rows, sizes = [], [corpus.messages for corpus in bench.sizes.scale]
     for place, (kind, unit) in enumerate((("time", "s"), ("octets", "B"))):
         series = {}
