@@ -82,5 +82,5 @@ def facts(folder):
                 "offlineimap": ("offlineimap", "--version"), "interimap": ("interimap", "--version"), "mu": ("mu", "--version"),
                 "mutt": ("mutt", "-v")}
     return {"cores": os.cpu_count(), "processor": processor[1] if processor else platform.machine(), "memory_mb": int(memory[1]) // 1024,
-            "kernel": platform.release(), "file_system": file_system_of(folder), "load_at_the_begin": os.getloadavg()[0],
+            "kernel": re.match(r"[\d.]*\d", platform.release())[0], "file_system": file_system_of(folder), "load_at_the_begin": os.getloadavg()[0],
             "mailmount_commit": commit or None, "versions": {name: version_of(*command) for name, command in programs.items()}}
