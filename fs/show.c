@@ -185,20 +185,38 @@ static struct ghost get_ghost(struct show *s)
     return g;
 }
 
+static struct stat empty_file(const struct fs *fs, uint64_t ino)
+{
+    return (struct stat){
+        .st_ino = ino, .st_mode = S_IFREG | 0600, .st_nlink = 1, .st_uid = fs->uid, .st_gid = fs->gid};
+}
+
+static void reply_once(fuse_req_t req, const struct stat *st)
+{
+    struct fuse_entry_param e;
+    attr_entry(st, 0, &e);
+    e.entry_timeout = 0;
+    fuse_reply_entry(req, &e);
+}
+
+/* That it is this mount, and no more: what is asked with each batch is not to be found out by counting mail.
+ */
+static void reply_proof(fuse_req_t req)
+{
+    struct stat st = empty_file(fs_of(req), VIRTUAL_DIR + 1);
+    reply_once(req, &st);
+}
+
 /* Under its old name, for this once. Whoever has it open sees the same attributes as ever. */
 static void reply_ghost(fuse_req_t req, uint64_t ino)
 {
-    struct fs *fs = fs_of(req);
-    struct fuse_entry_param e;
     struct stat st;
     double timeout;
-    if (attr_get(fs, ino, &st, &timeout) < 0)
-        st = (struct stat){.st_ino = ino, .st_mode = S_IFREG | 0600, .st_uid = fs->uid, .st_gid = fs->gid};
+    if (attr_get(fs_of(req), ino, &st, &timeout) < 0)
+        st = empty_file(fs_of(req), ino);
     if (st.st_nlink == 0)
         st.st_nlink = 1;
-    attr_entry(&st, 0, &e);
-    e.entry_timeout = 0;
-    fuse_reply_entry(req, &e);
+    reply_once(req, &st);
 }
 
 bool show_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -208,7 +226,7 @@ bool show_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
         return false;
     struct ghost g = get_ghost(s);
     if (parent == INO_ROOT && strcmp(name, s->proof) == 0)
-        reply_ghost(req, VIRTUAL_DIR + 1);
+        reply_proof(req);
     else if (g.ino && parent == g.parent && strcmp(name, g.name) == 0)
         reply_ghost(req, g.ino);
     else if (g.ino && parent == g.newparent && strcmp(name, g.newname) == 0)

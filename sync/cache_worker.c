@@ -93,14 +93,24 @@ int cache_worker_apply(cache_tx *tx, const struct brain_op *op, struct message *
     return -EINVAL;
 }
 
+/* For what is as it was nothing is written. */
+static bool is_base(cache_rd *rd, const struct base_state *b)
+{
+    struct base_state now;
+    return base_of_uid(rd, b->mailbox, b->uid, &now) == 0 && now.message == b->message &&
+           now.flags == b->flags;
+}
+
 int cache_worker_agree(cache_tx *tx, int64_t message, const struct base_state *b)
 {
     struct message m;
     int r = message_get(cache_tx_rd(tx), message, &m);
     if (r == -ENOENT)
         return 0; /* forgotten meanwhile: what the server has of it is new to us */
-    if (r == 0)
-        r = b ? base_put(tx, b) : base_forget(tx, message);
+    if (r == 0 && !b)
+        r = base_forget(tx, message);
+    else if (r == 0 && !is_base(cache_tx_rd(tx), b))
+        r = base_put(tx, b);
     if (r == 0)
         r = held_release(tx, message); /* both sides agree on it again, or on its absence */
     if (r < 0)

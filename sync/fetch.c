@@ -40,7 +40,7 @@ struct piece {
 struct fetch {
     struct engine *e;
     struct piece piece[FETCH_MAILBOXES];
-    unsigned n_pieces;
+    unsigned n_pieces, looked;
     unsigned asked[FETCH_MAILBOXES]; /* which piece stands where in what was asked */
     struct wanted *row;
     size_t n, n_done;
@@ -65,12 +65,20 @@ static int compare_ids(const void *a, const void *b)
 }
 
 /* Called with the lock held. */
-static bool is_claimed(struct engine *e, int64_t id)
+static bool is_claimed_locked(struct engine *e, int64_t id)
 {
     for (size_t i = 0; i < e->n_claimed; i++)
         if (e->claimed[i] == id)
             return true;
     return false;
+}
+
+static bool is_claimed(struct engine *e, int64_t id)
+{
+    pthread_mutex_lock(&e->lock);
+    bool claimed = is_claimed_locked(e, id);
+    pthread_mutex_unlock(&e->lock);
+    return claimed;
 }
 
 static bool claim(struct engine *e, int64_t id)
@@ -85,7 +93,7 @@ static bool claim(struct engine *e, int64_t id)
             e->cap_claimed = cap;
         }
     }
-    if (e->n_claimed < e->cap_claimed && !is_claimed(e, id)) {
+    if (e->n_claimed < e->cap_claimed && !is_claimed_locked(e, id)) {
         e->claimed[e->n_claimed++] = id;
         ok = true;
     }
@@ -165,7 +173,8 @@ static int choose(void *arg, const struct message *m)
     struct fetch *f = arg;
     struct base_state base;
 
-    if (!is_eligible(f, m, &base))
+    /* What is under way comes first in the list, and is asked no more. */
+    if (is_claimed(f->e, m->id) || !is_eligible(f, m, &base))
         return 0;
     int piece = piece_of(f, m->mailbox);
     if (piece < 0 || !claim(f->e, m->id))
@@ -234,24 +243,21 @@ static bool choose_wish(struct fetch *f)
     return false;
 }
 
-/* The mailboxes with the newest mail. Of each the newest are taken then, as many as there is room for: a
- * mailbox costs a round trip each time that it is selected. */
+/* The mailboxes with the newest mail, of as much as a batch may be. Of each the newest are taken then, as
+ * many as there is room for: a mailbox costs a command each time that it is selected. */
 static int choose_mailbox(void *arg, const struct message *m)
 {
     struct fetch *f = arg;
     struct base_state base;
     bool is_new = true;
 
+    if (is_claimed(f->e, m->id))
+        return 0;
     for (unsigned i = 0; i < f->n_pieces; i++)
         is_new = is_new && f->piece[i].box.id != m->mailbox;
-    if (!is_new || !is_eligible(f, m, &base))
-        return 0;
-    pthread_mutex_lock(&f->e->lock);
-    bool free = !is_claimed(f->e, m->id);
-    pthread_mutex_unlock(&f->e->lock);
-    if (free)
+    if (is_new && is_eligible(f, m, &base))
         piece_of(f, m->mailbox);
-    return f->n_pieces == FETCH_MAILBOXES;
+    return f->n_pieces == FETCH_MAILBOXES || ++f->looked == FETCH_MESSAGES;
 }
 
 static int choose_wanted(struct fetch *f)

@@ -111,6 +111,8 @@ void imap_error_from(const struct reply *r, struct worker_error *e)
 static int read_line(struct imap *im)
 {
     mailstream *m = im->etpan->imap_stream;
+    if (m->write_buffer_len > 0 && mailstream_flush(m) < 0)
+        return im->stream->err < 0 ? im->stream->err : -EIO;
     for (;;) {
         if (m->read_buffer_len == 0 && mailstream_feed_read_buffer(m) < 0)
             return im->stream->err;
@@ -227,7 +229,7 @@ static int write_part(struct imap *im, const struct command *c, size_t from, siz
     mailstream *m = im->etpan->imap_stream;
     if (from == to)
         return 0;
-    if (mailstream_write(m, c->text.data + from, to - from) < 0 || mailstream_flush(m) < 0)
+    if (mailstream_write(m, c->text.data + from, to - from) < 0 || (!c->held && mailstream_flush(m) < 0))
         return im->stream->err < 0 ? im->stream->err : -EIO;
     return im->stream->err;
 }

@@ -306,7 +306,7 @@ static int on_enabled(void *arg, const struct reply *r)
     return 0;
 }
 
-/* After the login. The answers travel with that of the first real command. */
+/* After the login. Both travel with the first real command, as their answers do with its own. */
 static int introduce(struct imap *im, struct fault *f)
 {
     struct worker_error e;
@@ -316,10 +316,12 @@ static int introduce(struct imap *im, struct fault *f)
     im->about.server[0] = '\0';
     if (im->has.id) {
         command_begin(im, &c, "ID (\"name\" \"mailmount\" \"version\" \"" MAILMOUNT_VERSION "\")");
+        c.held = true;
         r = imap_send_ahead(im, &c, on_id, im, &e);
     }
     if (r == WORKER_DONE && enable) {
         command_begin(im, &c, "ENABLE QRESYNC");
+        c.held = true;
         r = imap_send_ahead(im, &c, on_enabled, im, &e);
     }
     set_speed(im, enable);

@@ -107,6 +107,7 @@ struct command {
     bool secret; /* its octets are wiped once they are sent */
     bool open;   /* it goes on after what is here: no CRLF yet */
     bool behind; /* it may be sent before what is owed has come */
+    bool held;   /* it may wait for the next command, to be sent with that, or for who reads */
 };
 __attribute__((format(printf, 3, 4))) void command_begin(struct imap *im, struct command *c,
                                                          const char *format, ...);

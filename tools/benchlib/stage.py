@@ -25,7 +25,7 @@ class Account(Mailmount):
 
     def __init__(self, stage, server, corpus, user, **settings):
         self.stage, self.corpus, self.user, self.server = stage, corpus, user, server
-        super().__init__(stage.program, stage.folder / user, **{
+        super().__init__(stage.program, stage.scratch(), **{
             "host": "127.0.0.1", "port": self.server.tls_port, "ca_file": self.server.ca_file, "user": user,
             "password": self.server.password, "log_level": "info", **settings})
 
