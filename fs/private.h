@@ -130,6 +130,7 @@ void op_statfs(fuse_req_t req, fuse_ino_t ino);
 #define VIRTUAL_DIR_NAME ".mailmount"
 #define VIRTUAL_KEYWORDS_NAME "dovecot-keywords"
 #define VIRTUAL_DIR ((fuse_ino_t)2)
+#define INO_PROOF ((fuse_ino_t)16) /* see show.c; the highest that no message has */
 bool virtual_is(fuse_ino_t ino);
 bool virtual_is_name(struct fs *fs, fuse_ino_t parent, const char *name);
 int virtual_attr(struct fs *fs, fuse_ino_t ino, struct stat *ret);

@@ -191,20 +191,19 @@ static struct stat empty_file(const struct fs *fs, uint64_t ino)
         .st_ino = ino, .st_mode = S_IFREG | 0600, .st_nlink = 1, .st_uid = fs->uid, .st_gid = fs->gid};
 }
 
-static void reply_once(fuse_req_t req, const struct stat *st)
+static void reply_once(fuse_req_t req, const struct stat *st, double timeout)
 {
     struct fuse_entry_param e;
-    attr_entry(st, 0, &e);
+    attr_entry(st, timeout, &e);
     e.entry_timeout = 0;
     fuse_reply_entry(req, &e);
 }
 
-/* That it is this mount, and no more: what is asked with each batch is not to be found out by counting mail.
- */
+/* That it is this mount, and no more: no file that there is, and nothing that has to be found out. */
 static void reply_proof(fuse_req_t req)
 {
-    struct stat st = empty_file(fs_of(req), VIRTUAL_DIR + 1);
-    reply_once(req, &st);
+    struct stat st = empty_file(fs_of(req), INO_PROOF);
+    reply_once(req, &st, FOREVER_S);
 }
 
 /* Under its old name, for this once. Whoever has it open sees the same attributes as ever. */
@@ -216,7 +215,7 @@ static void reply_ghost(fuse_req_t req, uint64_t ino)
         st = empty_file(fs_of(req), ino);
     if (st.st_nlink == 0)
         st.st_nlink = 1;
-    reply_once(req, &st);
+    reply_once(req, &st, 0);
 }
 
 bool show_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
