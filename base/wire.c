@@ -1,9 +1,28 @@
 #include "wire.h"
+#include <string.h>
+
+/* Up to the next CR or LF, as it is. Returns how much that was. */
+static size_t copy_text(const char *in, size_t length, char *out)
+{
+    const char *lf = memchr(in, '\n', length);
+    size_t n = lf ? (size_t)(lf - in) : length;
+    const char *cr = memchr(in, '\r', n);
+    n = cr ? (size_t)(cr - in) : n;
+    memcpy(out, in, n);
+    return n;
+}
 
 size_t wire_to_lf(struct wire_to_lf *s, const char *in, size_t length, char *out)
 {
     char *at = out;
     for (size_t i = 0; i < length; i++) {
+        if (!s->held_cr) {
+            size_t n = copy_text(in + i, length - i, at);
+            at += n;
+            i += n;
+            if (i == length)
+                break;
+        }
         char c = in[i];
         if (s->held_cr && c != '\n')
             *at++ = '\r';
