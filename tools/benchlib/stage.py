@@ -80,13 +80,14 @@ class Stage:
         make_certificate(self.folder)
         self.server = self.new_server("server")
 
-    def new_server(self, name, **options):
+    def new_server(self, name, *, extra="", **options):
+        """With memory for a mailbox of a million messages: an APPEND to that takes more than Dovecot gives it by itself."""
         folder = self.folder / name
         folder.mkdir()
         for file in ("ca.pem", "ca.key", "server.pem", "server.key"):
             shutil.copy2(self.folder / file, folder / file)
         user = {"as_user": "nobody"} if os.getuid() == 0 else {}
-        server = PrivateDovecot(folder, location=LOCATION, **user, **options)
+        server = PrivateDovecot(folder, location=LOCATION, extra=f"default_vsz_limit = 4G\n{extra}", **user, **options)
         self.servers.append(server)
         return server.start()
 
