@@ -179,7 +179,8 @@ static int written_change(cache_tx *tx, void *arg)
     return mail_store_written(tx, w->id, w->size, w->mtime_ns);
 }
 
-/* A write that ends meanwhile says so after this has been believed. */
+/* Under a claim: somebody else would believe that all is on disk, while it is being brought there. A write
+ * that ends meanwhile says so after that. */
 static int sync_octets(struct open_file *f, int fd)
 {
     if (!atomic_exchange(&f->unsynced, false))
@@ -226,7 +227,8 @@ int content_store(struct files *t, struct open_file *f, bool sync)
 bool content_is_mail(struct files *t, int64_t id)
 {
     struct message m;
-    return read_row(t, id, &m) == 0 && m.sub != SUB_TMP;
+    int r = read_row(t, id, &m);
+    return r == 0 ? m.sub != SUB_TMP : r != -ENOENT;
 }
 
 int content_end_write(struct files *t, struct open_file *f)

@@ -42,11 +42,12 @@ void files_yield(struct files *t, struct open_file *f);
 /* One user less, who has no claim: the last one does what the fate says, and frees. */
 void files_leave(struct files *t, struct open_file *f);
 
-/* What is behind fd is another content from now on, or soon. Any thread that has a use of the record. */
+/* What is behind fd is another content now. Any thread that has a use of the record. In this order: who takes
+ * `changed` for himself is to see the other. */
 static inline void files_changed(struct open_file *f)
 {
-    atomic_store(&f->changed, true);
     atomic_store(&f->unsynced, true);
+    atomic_store(&f->changed, true);
 }
 
 /* A claimed record gets a writer, which waits while the row is being settled, or loses one: see
@@ -83,9 +84,10 @@ int content_check_size(struct cache *c, int64_t size);
 int content_store(struct files *t, struct open_file *f, bool sync);
 /* A writer leaves. After the last one the row is up to date, and the engine is told that it may settle it. */
 int content_end_write(struct files *t, struct open_file *f);
-/* Has the row a place where mail is? Not in tmp, nor when it is gone. For any id. */
+/* Has the row a place where mail is? Not in tmp, nor when it is gone; yes, where that cannot be found out.
+ * For any id. */
 bool content_is_mail(struct files *t, int64_t id);
-/* The octets that were written so far are on disk when this returns 0. Needs no claim, but a writer. */
+/* The octets that were written so far are on disk when this returns 0. */
 int content_sync_octets(struct open_file *f);
 /* What is in a row's work file is on disk when this returns 0, and its name; there need not be one. */
 int content_sync_work(struct files *t, struct open_file *f);

@@ -333,8 +333,12 @@ void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
  * delivered, which puts its name and its row there (apply_mail.c). */
 static int sync_file(struct fs *fs, struct open_file *f, int64_t id)
 {
-    if (atomic_load(&f->writing) && !content_is_mail(fs->files, id))
-        return content_sync_octets(f);
+    if (atomic_load(&f->writing) && !content_is_mail(fs->files, id)) {
+        files_claim(fs->files, f);
+        int r = content_sync_octets(f);
+        files_yield(fs->files, f);
+        return r;
+    }
     int r = store(fs, f, true);
     return r < 0 ? r : cache_sync(fs->cache);
 }

@@ -255,8 +255,8 @@ static int choose_mailbox(void *arg, const struct message *m)
         return 0;
     for (unsigned i = 0; i < f->n_pieces; i++)
         is_new = is_new && f->piece[i].box.id != m->mailbox;
-    if (is_new && is_eligible(f, m, &base))
-        piece_of(f, m->mailbox);
+    if (is_new && (!is_eligible(f, m, &base) || piece_of(f, m->mailbox) < 0))
+        return 0;
     return f->n_pieces == FETCH_MAILBOXES || ++f->looked == FETCH_MESSAGES;
 }
 
@@ -501,7 +501,8 @@ static enum worker_result ask(struct fetch *f, struct worker *w, bool again, str
         f->piece[f->asked[i]].answered = from[i].result == WORKER_DONE;
         if (from[i].result == WORKER_GONE || from[i].result == WORKER_REFUSED)
             told = from[i].result;
-        if (from[i].error.err < 0 || from[i].error.retry_ms > 0)
+        /* A pause that one of them asks for holds for all. */
+        if (from[i].error.retry_ms >= e->retry_ms && (from[i].error.err < 0 || from[i].error.retry_ms > 0))
             *e = from[i].error;
     }
     return r == WORKER_DONE ? told : r;

@@ -330,15 +330,37 @@ static size_t read_flight(struct fetching *f, struct worker_fetch *from, size_t 
     return i;
 }
 
-static bool ends_all(const struct worker_fetch *from)
+static bool is_over(enum worker_result r)
 {
-    return from->error.retry_ms > 0 ||
-           (from->result != WORKER_DONE && from->result != WORKER_GONE && from->result != WORKER_REFUSED);
+    return r != WORKER_DONE && r != WORKER_GONE && r != WORKER_REFUSED;
 }
 
-/* Returns how many were dealt with; the last of them may have ended all. `at`: where they stand. */
+/* Those whose SELECT was refused, each alone, unless the server wants to be left in peace: that is returned.
+ */
+static bool ask_again(struct imap *im, struct worker_fetch *from, size_t n, const bool *again, size_t at,
+                      const struct worker_sink *sink)
+{
+    bool pause = false;
+    for (size_t i = 0; i < n; i++) {
+        pause = pause || from[i].error.retry_ms > 0;
+        if (again[i])
+            from[i].result = WORKER_REFUSED;
+    }
+    for (size_t i = 0; i < n && !pause; i++) {
+        if (!again[i])
+            continue;
+        from[i].error = (struct worker_error){0};
+        from[i].result = fetch_alone(im, &from[i], at + i, sink);
+        pause = from[i].error.retry_ms > 0;
+        if (is_over(from[i].result))
+            break;
+    }
+    return pause;
+}
+
+/* Returns how many were dealt with; *ret_pause: the server asks for one. `at`: where they stand. */
 static size_t fetch_flight(struct imap *im, struct worker_fetch *from, size_t n, size_t at,
-                           const struct worker_sink *sink)
+                           const struct worker_sink *sink, bool *ret_pause)
 {
     struct fetching f = {.im = im, .sink = sink, .from = at};
     struct asking a[AHEAD_MAX];
@@ -352,14 +374,7 @@ static size_t fetch_flight(struct imap *im, struct worker_fetch *from, size_t n,
         return 1;
     }
     size_t done = read_flight(&f, from, sent, a, again);
-    for (size_t i = 0; i < done; i++) {
-        if (again[i] && from[i].error.retry_ms == 0) {
-            from[i].error = (struct worker_error){0};
-            from[i].result = fetch_alone(im, &from[i], at + i, sink);
-        }
-        if (ends_all(&from[i]))
-            return i + 1;
-    }
+    *ret_pause = ask_again(im, from, done, again, at, sink);
     return done;
 }
 
@@ -367,21 +382,22 @@ enum worker_result imap_fetch(struct worker *w, struct worker_fetch *from, size_
                               const struct worker_sink *sink)
 {
     struct imap *im = imap_of(w);
+    bool pause = false;
     for (size_t i = 0; i < n; i++) {
         from[i].result = WORKER_BROKEN;
         from[i].error = (struct worker_error){0};
     }
-    for (size_t i = 0; i < n;) {
+    for (size_t i = 0; i < n && !pause;) {
         size_t together = flight_length(&from[i], n - i);
-        size_t done = together > 1 ? fetch_flight(im, &from[i], together, i, sink) : 0;
+        size_t done = together > 1 ? fetch_flight(im, &from[i], together, i, sink, &pause) : 0;
         if (done == 0) {
             from[i].result = fetch_alone(im, &from[i], i, sink);
+            pause = from[i].error.retry_ms > 0;
             done = 1;
         }
-        i += done;
-        const struct worker_fetch *last = &from[i - 1];
-        if (ends_all(last))
-            return last->result == WORKER_GONE || last->result == WORKER_REFUSED ? WORKER_DONE : last->result;
+        for (; done > 0; done--, i++)
+            if (is_over(from[i].result))
+                return from[i].result;
     }
     return WORKER_DONE;
 }

@@ -485,6 +485,54 @@ static void test_a_pause_in_a_flight(void **state)
     end();
 }
 
+/* Nor is it asked why a mailbox is refused, whether that or the pause is told first. */
+static void test_a_pause_and_a_refusal_in_a_flight(void **state)
+{
+    (void)state;
+    static const char *const script[] = {OPEN(""),
+                                         ASKED("A", "1"),
+                                         ASKED("B", "2"),
+                                         ASKED("C", "3"),
+                                         "S:m2 NO [NONEXISTENT] gone",
+                                         "S:1 BAD nothing selected",
+                                         NUMBERS("1", "8", "10"),
+                                         "S:m3 OK",
+                                         "S:2 NO Suggested Backoff Time: 30000 Milliseconds",
+                                         "S:m4 NO throttled",
+                                         "S:3 BAD nothing selected",
+                                         BYE};
+    struct basket b = {0};
+    begin(script);
+    assert_int_equal(fetch_of(3, one_each, &b), WORKER_DONE);
+    assert_int_equal(asked[0].result, WORKER_REFUSED);
+    assert_int_equal(asked[1].result, WORKER_REFUSED);
+    assert_int_equal(asked[1].error.retry_ms, 30000);
+    assert_int_equal(asked[2].result, WORKER_REFUSED);
+    assert_int_equal(b.n, 0);
+    end();
+}
+
+/* Of a server that goes on with what was selected before: what it said to the FETCH counts for nothing. */
+static void test_refused_and_then_cut(void **state)
+{
+    (void)state;
+    static const char *const script[] = {OPEN(""),
+                                         ASKED("A", "1"),
+                                         ASKED("B", "2"),
+                                         "S:m2 NO [NONEXISTENT] gone",
+                                         "S:1 OK done",
+                                         "S:m3 NO [NONEXISTENT] gone",
+                                         "S:2 OK done",
+                                         ASKED("A", "3"),
+                                         NULL};
+    struct basket b = {0};
+    begin(script);
+    assert_int_equal(fetch_of(2, one_each, &b), WORKER_BROKEN);
+    assert_int_equal(asked[0].result, WORKER_BROKEN);
+    assert_int_equal(asked[1].result, WORKER_REFUSED);
+    end();
+}
+
 /* The cache cannot take more: nothing more is read, and the session is another one then. */
 static void test_a_full_disk_in_a_flight(void **state)
 {
@@ -519,6 +567,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_a_flight_that_is_cut),
         cmocka_unit_test(test_a_pause_in_a_flight),
         cmocka_unit_test(test_a_full_disk_in_a_flight),
+        cmocka_unit_test(test_a_pause_and_a_refusal_in_a_flight),
+        cmocka_unit_test(test_refused_and_then_cut),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
