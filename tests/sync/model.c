@@ -407,6 +407,13 @@ void model_quota(struct model *m, const char *box, char root, bool full)
     pthread_mutex_unlock(&m->lock);
 }
 
+void model_withhold(struct model *m, uint32_t from_uid)
+{
+    pthread_mutex_lock(&m->lock);
+    m->withheld = from_uid;
+    pthread_mutex_unlock(&m->lock);
+}
+
 void model_append_limit(struct model *m, int64_t octets)
 {
     pthread_mutex_lock(&m->lock);

@@ -103,6 +103,8 @@ void model_read_only(struct model *m, const char *box, bool read_only);
 void model_refuse(struct model *m, unsigned verbs);
 /* Its quota root, and whether APPEND says OVERQUOTA. */
 void model_quota(struct model *m, const char *box, char root, bool full);
+/* From now on no bodies come of UIDs from this one on, in any mailbox. */
+void model_withhold(struct model *m, uint32_t from_uid);
 void model_append_limit(struct model *m, int64_t octets);
 /* Flags, in the model's numbering, that STORE says OK to and does not store, and such that it refuses. */
 void model_distrust(struct model *m, const char *box, flags_t dropped, flags_t refused);

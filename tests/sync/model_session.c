@@ -661,7 +661,8 @@ static enum worker_result fetch_from(struct session *s, const struct worker_fetc
     struct parcel *p = calloc(b->n + 1, sizeof *p);
     size_t n = 0;
     for (size_t i = 0; p && i < b->n; i++)
-        if (uidset_has(asked->uids, b->message[i].uid))
+        if (uidset_has(asked->uids, b->message[i].uid) &&
+            (s->m->withheld == 0 || b->message[i].uid < s->m->withheld))
             p[n++] = (struct parcel){.uid = b->message[i].uid, .body = b->message[i].body};
     pthread_mutex_unlock(&s->m->lock);
     size_t whole = struck && t.half ? n / 2 : n;

@@ -64,6 +64,7 @@ struct model {
     void *hook_arg;
     unsigned operations, refused, ids;
     int64_t append_limit;
+    uint32_t withheld; /* bodies of UIDs from here on never come; 0: all do */
 };
 
 /* All of these are called with the lock held. */

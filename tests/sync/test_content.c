@@ -73,6 +73,22 @@ static void wire_form_becomes_files(void **state)
         assert_int_equal(rig_copies(r, "Archive", form[i].wire), 1);
 }
 
+/* The newest cannot be had, more of them than are asked for at a time: the others come all the same. */
+static void what_does_not_come_holds_up_nothing(void **state)
+{
+    enum { THERE = 30, WITHHELD = 1700 }; /* two fetchers take 500 at a time */
+    struct rig *r = *state;
+    rig_agree(r);
+    rig_stop(r);
+    model_withhold(r->model, THERE + 1);
+    for (unsigned i = 1; i <= THERE + WITHHELD; i++)
+        model_append(r->model, "INBOX", mail_wire(i), 0, 1500000000 + i);
+    rig_start(r);
+    for (int i = 0; i < 1000 && file_count(r, "INBOX") < THERE; i++)
+        usleep(10000);
+    assert_int_equal(file_count(r, "INBOX"), THERE);
+}
+
 /* There are more of them than are settled at a time. */
 static void what_cannot_be_settled_holds_up_nothing(void **state)
 {
@@ -214,6 +230,7 @@ int main(void)
         cmocka_unit_test_teardown(a_server_that_keeps_one_of_each, rig_end_open),
         cmocka_unit_test_setup_teardown(files_become_wire_form, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(wire_form_becomes_files, rig_setup, rig_teardown),
+        cmocka_unit_test_setup_teardown(what_does_not_come_holds_up_nothing, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(what_cannot_be_settled_holds_up_nothing, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(large_mail_both_ways, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(an_empty_file_is_not_sent, rig_setup, rig_teardown),
