@@ -159,8 +159,7 @@ static json_t *answer_sync(struct serving *s, int timeout_ms, bool (*gone)(void 
     struct engine_status status;
     int64_t deadline_ms = timeout_ms < 0 ? INT64_MAX : clock_boot_ms() + timeout_ms;
     /* On line engine_sync asks for a round by itself: two would be run where this one's begins before that. */
-    engine_get_status(s->account.engine, &status);
-    if (timeout_ms == 0 || !status.online)
+    if (timeout_ms == 0 || !engine_is_online(s->account.engine))
         engine_wake(s->account.engine);
     for (;;) {
         if (timeout_ms < 0 && is_out_of_reach(s, &status))

@@ -196,6 +196,14 @@ void engine_get_status(struct engine *e, struct engine_status *ret)
     pthread_mutex_unlock(&e->lock);
 }
 
+bool engine_is_online(struct engine *e)
+{
+    pthread_mutex_lock(&e->lock);
+    bool online = e->online;
+    pthread_mutex_unlock(&e->lock);
+    return online;
+}
+
 struct fail {
     struct failure row;
     unsigned retry_ms;

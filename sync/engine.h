@@ -43,4 +43,5 @@ struct engine_status {
     uint64_t rounds;
     struct worker_description session;
 };
+bool engine_is_online(struct engine *e); /* any thread; of engine_status only this, without counting */
 void engine_get_status(struct engine *e, struct engine_status *ret);
