@@ -385,7 +385,7 @@ static size_t brake_box(struct push *p, const struct mailbox *box)
     size_t removals = 0, held = 0;
     for (size_t i = 0; i < p->plan.n; i++)
         removals += p->item[p->plan.op[i].message].base.mailbox == box->id && takes_away(p, &p->plan.op[i]);
-    if (brake_passes(p->e, box, HELD_THERE, removals, base_count(p->rd, box->id))) {
+    if (removals == 0 || brake_passes(p->e, box, HELD_THERE, removals, base_count(p->rd, box->id))) {
         brake_count(p->e, box->id, HELD_THERE, removals);
         return 0;
     }
