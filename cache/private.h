@@ -79,7 +79,7 @@ struct cache_tx {
 void tx_remove_work(struct cache_tx *tx, int64_t message);
 
 /* schema.c: brings an empty or older database to this version: 0, -EPROTO for a newer one. */
-#define SCHEMA_VERSION 6
+#define SCHEMA_VERSION 7
 int schema_version(struct cache_rd *rd, int *ret);
 int schema_migrate(struct cache_rd *rd, int to);
 

@@ -155,6 +155,15 @@ static const char *const step[] = {
 
     /* 5 -> 6: messages that are shown before their bodies come (bodies = on-demand) */
     "CREATE INDEX message_bare ON message (date_s, id) WHERE state = 1 AND hash IS NULL;",
+
+    /* 6 -> 7: how many messages both sides agree on (case 74), without counting them. What REPLACE removes is
+     * counted too, for triggers are recursive (statement.c). */
+    "ALTER TABLE mailbox ADD COLUMN based INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE mailbox SET based = (SELECT count(*) FROM base WHERE base.mailbox = mailbox.id);"
+    "CREATE TRIGGER base_added AFTER INSERT ON base BEGIN"
+    " UPDATE mailbox SET based = based + 1 WHERE id = NEW.mailbox; END;"
+    "CREATE TRIGGER base_gone AFTER DELETE ON base BEGIN"
+    " UPDATE mailbox SET based = based - 1 WHERE id = OLD.mailbox; END;",
 };
 _Static_assert(sizeof step / sizeof step[0] == SCHEMA_VERSION, "a step for each version");
 

@@ -71,8 +71,10 @@ static int configure(struct cache_rd *rd)
     sqlite3_busy_timeout(rd->db, CONNECTION_BUSY_MS);
     sqlite3_db_config(rd->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     sqlite3_db_config(rd->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
-    char sql[128];
-    snprintf(sql, sizeof sql, "PRAGMA cache_size = -%d; PRAGMA temp_store = MEMORY; PRAGMA foreign_keys = ON",
+    char sql[160];
+    snprintf(sql, sizeof sql,
+             "PRAGMA cache_size = -%d; PRAGMA temp_store = MEMORY; PRAGMA foreign_keys = ON;"
+             "PRAGMA recursive_triggers = ON",
              PAGE_CACHE_KIB);
     return connection_run(rd, sql);
 }

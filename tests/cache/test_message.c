@@ -603,6 +603,67 @@ static void a_base_belongs_to_one_message_and_one_uid(void **state)
     assert_int_equal(by(s, CACHE_FROM_SERVER, put_base, (&(struct base_state){box, 3, 4711, 0})), -ENOENT);
 }
 
+static int count_base(void *arg, const struct base_state *b)
+{
+    (void)b;
+    ++*(uint64_t *)arg;
+    return 0;
+}
+
+static int forget_base(cache_tx *tx, void *arg)
+{
+    return base_forget(tx, *(int64_t *)arg);
+}
+
+static int forget_base_of_box(cache_tx *tx, void *arg)
+{
+    return base_forget_mailbox(tx, *(int64_t *)arg);
+}
+
+/* One of the things that are done to bases, any of which may replace others, or come to nothing. */
+static void do_to_bases(struct scratch *s, const int64_t box[3], int64_t message[12])
+{
+    int64_t *one = &message[rand() % 12], *other = &message[rand() % 12];
+    struct base_state b = {box[rand() % 3], 1 + (uint32_t)rand() % 8, *one, 0};
+    int what = rand() % 20;
+    if (what < 12)
+        by(s, CACHE_FROM_SERVER, put_base, &b);
+    else if (what < 15)
+        by(s, CACHE_FROM_SERVER, give_base, (&(struct give){*one, *other}));
+    else if (what < 18)
+        by(s, CACHE_FROM_SERVER, forget_base, one);
+    else if (what < 19)
+        by(s, CACHE_FROM_SERVER, forget_base_of_box, (int64_t[]){box[rand() % 3]});
+    else if (by(s, CACHE_FROM_SERVER, forget, one) == 0)
+        *one =
+            make_message(s, box[0], SUB_CUR, (char[]){'n', (char)('a' + (one - message)), 0}, MESSAGE_PRESENT)
+                .id;
+}
+
+static void bases_are_counted_as_they_come_and_go(void **state)
+{
+    struct scratch *s = *state;
+    cache_rd *rd = cache_reader(s->c);
+    int64_t message[12], box[3];
+    srand(1);
+    for (int i = 0; i < 3; i++)
+        box[i] = make_box(s, 0, (char[]){'B', (char)('0' + i), 0}).id;
+    for (int i = 0; i < 12; i++)
+        message[i] =
+            make_message(s, box[i % 3], SUB_CUR, (char[]){'m', (char)('a' + i), 0}, MESSAGE_PRESENT).id;
+    uint64_t most = 0;
+    for (int i = 0; i < 1000; i++) {
+        do_to_bases(s, box, message);
+        for (int k = 0; k < 3; k++) {
+            uint64_t exact = 0;
+            assert_int_equal(base_each(rd, box[k], 0, count_base, &exact), 0);
+            assert_int_equal(base_count(rd, box[k]), exact);
+            most = exact > most ? exact : most;
+        }
+    }
+    assert_true(most > 3);
+}
+
 static int put_pending(cache_tx *tx, void *arg)
 {
     return pending_put(tx, arg);
@@ -699,6 +760,7 @@ int main(void)
         T(a_body_is_found_by_its_hash),
         T(numbers_are_never_used_twice),
         T(a_base_belongs_to_one_message_and_one_uid),
+        T(bases_are_counted_as_they_come_and_go),
         T(a_message_has_one_pending_operation),
         T(failures_count_their_attempts),
         T(a_forgotten_rows_work_file_goes_with_the_commit),

@@ -60,6 +60,28 @@ static void every_earlier_version_becomes_this_one(void **state)
     }
 }
 
+static void what_was_agreed_on_is_counted_once(void **state)
+{
+    (void)state;
+    struct scratch s;
+    struct cache_rd rd;
+    scratch_begin(&s);
+    make_version(&s, 6);
+    open_raw(&s, &rd);
+    assert_int_equal(connection_run(&rd,
+                                    "PRAGMA foreign_keys = OFF;"
+                                    "INSERT INTO mailbox (id, parent, name, mtime_tmp, mtime_new, mtime_cur,"
+                                    " mtime_box) VALUES (7, 0, 'A', 0, 0, 0, 0), (8, 0, 'B', 0, 0, 0, 0);"
+                                    "INSERT INTO base (mailbox, uid, message, flags) VALUES (7, 1, 100, 0),"
+                                    " (7, 2, 101, 0)"),
+                     0);
+    connection_close(&rd);
+    scratch_open(&s, false);
+    assert_int_equal(base_count(cache_reader(s.c), 7), 2);
+    assert_int_equal(base_count(cache_reader(s.c), 8), 0);
+    scratch_end(&s);
+}
+
 static void a_newer_version_is_refused_and_left_alone(void **state)
 {
     struct scratch *s = *state;
@@ -257,6 +279,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_earlier_version_becomes_this_one),
+        cmocka_unit_test(what_was_agreed_on_is_counted_once),
         T(a_newer_version_is_refused_and_left_alone),
         T(a_file_that_is_no_database_is_said_to_be_damaged),
         T(an_exclusive_cache_is_looked_into_by_nobody_else),
