@@ -206,6 +206,7 @@ def test_cp_a_of_a_whole_tree(mounted, tmp_path):
         path.write_bytes(lf(mail(f"n{number}")))
         os.utime(path, (SENT, SENT + number))
     run(m, "cp", "-a", old, m.root)
+    eventually(lambda: "Old" in mounted.witness.mailboxes())
     equal(lambda: mounted.witness.tokens("Old"), [f"n{n}" for n in range(5)])
     m.sync()
     assert mounted.witness.flags("Old", "n3") == {"\\Answered", "\\Seen"}
