@@ -37,6 +37,8 @@ def test_at_every_speed(any_world):
     world.witness.store("INBOX", world.witness.uid("INBOX", "n001"), "+FLAGS", "\\Deleted")
     os.unlink(m.path("n002"))
     world.witness.expunge("INBOX", world.witness.uid("INBOX", "n003"))
+    # Without UIDPLUS an EXPUNGE takes what is marked just then: nobody can be kept from that who marks it between.
+    eventually(lambda: "n002" not in world.witness.tokens("INBOX"))
     world.witness.store("INBOX", world.witness.uid("INBOX", "n001"), "+FLAGS", "\\Deleted")
     m.sync()
     assert world.witness.tokens("INBOX") == ["n000", "n001"]
