@@ -20,7 +20,7 @@ static int find_inbox(cache_tx *tx, struct mailbox *ret)
 }
 
 /* Shows a removed mailbox again, or finds the one that has taken its place; what is above it comes back as
- * levels. */
+ * levels, or is what has taken the place of that. */
 static int revive(cache_tx *tx, int64_t id, bool as_mailbox, struct mailbox *ret)
 {
     cache_rd *rd = cache_tx_rd(tx);
@@ -28,11 +28,11 @@ static int revive(cache_tx *tx, int64_t id, bool as_mailbox, struct mailbox *ret
     int r = mailbox_get(rd, id, ret);
     if (r < 0 || (!ret->removed && (ret->dirs || !as_mailbox)))
         return r;
+    /* A parent that cannot be had has left its children to nobody: they come back at the top. */
+    if (ret->parent)
+        ret->parent = revive(tx, ret->parent, false, &parent) < 0 ? 0 : parent.id;
     if (ret->removed && mailbox_find(rd, ret->parent, ret->name, &other) == 0)
         *ret = other;
-    /* A parent that has been forgotten has left its children to nobody: they come back at the top. */
-    if (ret->parent && revive(tx, ret->parent, false, &parent) < 0)
-        ret->parent = 0;
     ret->removed = false;
     if (as_mailbox) {
         ret->attributes &= ~(unsigned)MAILBOX_NOSELECT;

@@ -34,7 +34,9 @@ static int unremove(cache_tx *tx, void *arg)
     int r = mailbox_get(cache_tx_rd(tx), *(int64_t *)arg, &m);
     if (r < 0)
         return r;
-    boxes_free_place(cache_tx_rd(tx), &m);
+    r = boxes_take_place(tx, &m);
+    if (r < 0)
+        return r;
     m.removed = false;
     m.dirs = MAILBOX_ALL_DIRS;
     return mailbox_put(tx, &m);

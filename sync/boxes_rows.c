@@ -43,6 +43,30 @@ static int make_level(cache_tx *tx, int64_t parent, const char *prefix, const ch
     return r;
 }
 
+/* What was removed here is no directory any more; where something is to be shown below it, a level of its
+ * name stands for it. Makes that the parent of m, which is not written. */
+static int show_above(cache_tx *tx, struct mailbox *m)
+{
+    struct mailbox above, level;
+    if (m->parent == 0)
+        return 0;
+    int r = mailbox_get(cache_tx_rd(tx), m->parent, &above);
+    if (r < 0 || !above.removed)
+        return r;
+    r = show_above(tx, &above);
+    if (r == 0)
+        r = mailbox_find(cache_tx_rd(tx), above.parent, above.name, &level);
+    if (r == -ENOENT) {
+        level = (struct mailbox){.parent = above.parent, .delimiter = above.delimiter};
+        memcpy(level.name, above.name, sizeof level.name);
+        memcpy(level.leaf, above.leaf, sizeof level.leaf);
+        r = mailbox_put(tx, &level);
+    }
+    if (r == 0)
+        m->parent = level.id;
+    return r;
+}
+
 static int make_path(cache_tx *tx, const char *name, char delimiter, struct mailbox *ret)
 {
     char prefix[MAILBOX_REMOTE_MAX];
@@ -56,7 +80,11 @@ static int make_path(cache_tx *tx, const char *name, char delimiter, struct mail
             return r;
         if (!leaf[length] || !leaf[length + 1])
             return 0;
-        parent = ret->id;
+        struct mailbox below = {.parent = ret->id};
+        r = show_above(tx, &below);
+        if (r < 0)
+            return r;
+        parent = below.parent;
         leaf += length + 1;
     }
 }
@@ -160,12 +188,14 @@ int boxes_put_moved(cache_tx *tx, void *arg)
         snprintf(above, sizeof above, "%.*s", (int)(last - move->to), move->to);
         r = make_path(tx, above, move->delimiter, &parent);
     }
+    m.parent = parent.id;
+    if (r == 0)
+        r = show_above(tx, &m);
     char plain[NAME_COMPONENT_MAX + 1];
     int cut = r < 0 ? r : name_to_component(leaf, strlen(leaf), plain);
     if (cut < 0)
         return cut;
     bool exact = cut == 0;
-    m.parent = parent.id;
     snprintf(m.name, sizeof m.name, "%s", plain);
     for (unsigned i = 2; mailbox_find(cache_tx_rd(tx), m.parent, m.name, &other) == 0 && other.id != m.id;
          i++) {
@@ -179,16 +209,54 @@ int boxes_put_moved(cache_tx *tx, void *arg)
     return r == 0 && was[0] ? boxes_put_renamed(tx, &rename) : r;
 }
 
-void boxes_free_place(cache_rd *rd, struct mailbox *m)
+struct heir {
+    cache_tx *tx;
+    int64_t level;
+    const struct mailbox *m;
+};
+
+static int take_child(void *arg, const struct mailbox *row)
+{
+    const struct heir *h = arg;
+    struct mailbox child = *row;
+    if (child.parent != h->level)
+        return 0;
+    child.parent = h->m->id;
+    return mailbox_put(h->tx, &child);
+}
+
+/* What stood for it meanwhile is it again. */
+static int take_over(cache_tx *tx, struct mailbox *level, const struct mailbox *m)
+{
+    struct heir h = {.tx = tx, .level = level->id, .m = m};
+    int r = mailbox_each(cache_tx_rd(tx), -1, 0, take_child, &h);
+    if (r < 0)
+        return r;
+    level->removed = true;
+    r = mailbox_put(tx, level);
+    if (r == 0 && mailbox_forget(tx, level->id) < 0)
+        log_debug("level %lld is kept for its restorable mail", (long long)level->id);
+    return r;
+}
+
+int boxes_take_place(cache_tx *tx, struct mailbox *m)
 {
     struct mailbox other;
     char plain[sizeof m->name];
 
+    int r = show_above(tx, m);
     memcpy(plain, m->name, sizeof plain);
-    for (unsigned i = 2; mailbox_find(rd, m->parent, m->name, &other) == 0 && other.id != m->id; i++) {
+    for (unsigned i = 2; r == 0 && mailbox_find(cache_tx_rd(tx), m->parent, m->name, &other) == 0; i++) {
+        if (other.id == m->id)
+            break;
+        if (!other.on_server && !other.dirs) {
+            r = take_over(tx, &other, m);
+            break;
+        }
         snprintf(m->name, sizeof m->name, "%.240s~%u", plain, i);
         m->leaf[0] = 0;
     }
+    return r;
 }
 
 #define REMOVE_BATCH 256
@@ -264,8 +332,9 @@ int boxes_remove_row(cache_tx *tx, void *arg)
     bool was_removed = m.removed;
     m.removed = !m.dirs && mailbox_children(rd, id) == 0;
     if (was_removed && !m.removed)
-        boxes_free_place(rd, &m);
-    r = mailbox_put(tx, &m);
+        r = boxes_take_place(tx, &m);
+    if (r == 0)
+        r = mailbox_put(tx, &m);
     if (r == 0 && m.removed && mailbox_forget(tx, id) < 0)
         log_debug("mailbox %lld is kept for its restorable mail", (long long)id);
     return r;

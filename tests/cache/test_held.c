@@ -209,6 +209,27 @@ static void restored_into_what_has_taken_its_place(void **state)
     assert_int_equal(row(s, m.id).mailbox, other.id);
 }
 
+/* What is above it was removed too, and another one has taken the place of that. */
+static void restored_below_what_has_taken_its_parents_place(void **state)
+{
+    struct scratch *s = *state;
+    struct mailbox top = make_box(s, 0, "Work"), box = make_box(s, top.id, "Sub"), second;
+    struct message m = known(s, box.id, "a:2,S", 0, MESSAGE_GONE);
+    struct message n = known(s, box.id, "b:2,S", 1, MESSAGE_GONE);
+    box.removed = top.removed = true;
+    server_does(s, put_mailbox, &box);
+    server_does(s, put_mailbox, &top);
+    struct mailbox other = make_box(s, 0, "Work");
+    server_does(s, restore_it, &m.id);
+    assert_int_equal(mailbox_find(cache_reader(s->c), other.id, "Sub", &second), 0);
+    assert_int_equal(row(s, m.id).mailbox, second.id);
+    second.removed = true;
+    server_does(s, put_mailbox, &second);
+    struct mailbox third = make_box(s, other.id, "Sub");
+    server_does(s, restore_it, &n.id);
+    assert_int_equal(row(s, n.id).mailbox, third.id);
+}
+
 static void what_was_edited_or_has_no_content_is_not_restored(void **state)
 {
     struct scratch *s = *state;
@@ -275,6 +296,7 @@ int main(void)
         T(a_mailbox_reverted_is_sent_anew),
         T(restored_where_it_was),
         T(restored_into_what_has_taken_its_place),
+        T(restored_below_what_has_taken_its_parents_place),
         T(what_was_edited_or_has_no_content_is_not_restored),
         T(a_refusal_is_tried_again_or_taken_back),
     };

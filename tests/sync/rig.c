@@ -293,6 +293,9 @@ static int check_box(void *arg, const struct mailbox *m)
         return 0;
     }
     assert_int_equal(mailbox_remote_name(rd, m, MODEL_DELIMITER, c->remote), 0);
+    struct mailbox above;
+    if (m->parent && (mailbox_get(rd, m->parent, &above) < 0 || above.removed))
+        buf_addf(&c->wrong, "%s is not shown: it lies below what was removed\n", c->remote);
     if (m->dirs && !m->on_server)
         buf_addf(&c->wrong, "%s is not on the server\n", c->remote);
     if (m->on_server && strcmp(m->remote, c->remote) != 0)
