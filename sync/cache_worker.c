@@ -111,13 +111,15 @@ int cache_worker_agree(cache_tx *tx, int64_t message, const struct base_state *b
         r = base_forget(tx, message);
     else if (r == 0 && !is_base(cache_tx_rd(tx), b))
         r = base_put(tx, b);
-    if (r == 0)
-        r = held_release(tx, message); /* both sides agree on it again, or on its absence */
     if (r < 0)
         return r;
     bool here = m.state != MESSAGE_GONE && cache_worker_is_mail(&m);
     bool equal =
         b ? here && m.mailbox == b->mailbox && m.flags == b->flags && m.state != MESSAGE_WRITING : !here;
+    /* What was removed here, and is there still, is what the hold is about (case 75). */
+    r = b && m.state == MESSAGE_GONE ? 0 : held_release(tx, message);
+    if (r < 0)
+        return r;
     if (equal)
         return message_clean(tx, message);
     if (m.dirty)

@@ -128,7 +128,7 @@ static void note_removals(struct push *p, const int64_t *id, size_t n)
  * Where no number of removals could be too much, none waits. */
 static bool burst_is_over(struct push *p, const struct item *it)
 {
-    int64_t now_ms = clock_now_ns() / 1000000;
+    int64_t now_ms = p->now_ms; /* for all of them the same: a burst is not taken apart */
     const struct burst *b = p->burst, *end = b ? b + p->n_burst : NULL;
     uint64_t there = base_count(p->rd, it->base.mailbox);
     while (b < end && b->mailbox != it->base.mailbox)
@@ -379,19 +379,23 @@ static int hold_removals(cache_tx *tx, void *arg)
     return r;
 }
 
-/* Marks what the brake holds of the removals of one mailbox; how many. */
+/* Marks what the brake holds of the removals of one mailbox; how many. Those that it lets through are counted
+ * when they went through: what is tried again is no more for that. */
 static size_t brake_box(struct push *p, const struct mailbox *box)
 {
     size_t removals = 0, held = 0;
-    for (size_t i = 0; i < p->plan.n; i++)
-        removals += p->item[p->plan.op[i].message].base.mailbox == box->id && takes_away(p, &p->plan.op[i]);
-    if (removals == 0 || brake_passes(p->e, box, HELD_THERE, removals, base_count(p->rd, box->id))) {
-        brake_count(p->e, box->id, HELD_THERE, removals);
-        return 0;
-    }
     for (size_t i = 0; i < p->plan.n; i++) {
         struct item *it = &p->item[p->plan.op[i].message];
         if (it->base.mailbox == box->id && takes_away(p, &p->plan.op[i])) {
+            it->counts = true;
+            removals++;
+        }
+    }
+    if (removals == 0 || brake_passes(p->e, box, HELD_THERE, removals, base_count(p->rd, box->id)))
+        return 0;
+    for (size_t i = 0; i < p->n; i++) {
+        struct item *it = &p->item[i];
+        if (it->base.mailbox == box->id && it->counts) {
             it->held = true;
             held++;
         }
@@ -421,6 +425,7 @@ static enum worker_result push_batch(struct push *p, const int64_t *id, size_t n
     p->item = arena_alloc(&p->arena, n, sizeof *p->item);
     if (!in || !p->item)
         return WORKER_LOCAL;
+    p->now_ms = clock_now_ns() / 1000000;
     note_removals(p, id, n);
     for (size_t i = 0; i < n; i++) {
         struct item *it = &p->item[p->n];

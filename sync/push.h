@@ -14,6 +14,7 @@ struct item {
     struct base_state source; /* what is copied or moved on the server */
     struct mailbox *box;
     flags_t agreed;
+    bool counts;      /* for the brake, when it went through: it takes mail away */
     bool held;        /* by the brake (case 75) */
     uint8_t hash[32]; /* of what the server has of it, where that was read (wire_size is not 0) */
     int64_t wire_size;
@@ -40,6 +41,7 @@ struct push {
     size_t n_box;
     struct burst *burst;
     size_t n_burst;
+    int64_t now_ms; /* CLOCK_REALTIME, of this batch */
     struct item *item;
     size_t n;
     struct brain_plan plan;

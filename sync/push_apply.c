@@ -255,6 +255,14 @@ static enum worker_result push_flags(struct push *p, struct group *g)
     return r == WORKER_DONE ? write_done(p, store_done) : r;
 }
 
+static void count_removals(struct push *p, const struct group *g)
+{
+    uint64_t removals = 0;
+    for (size_t i = 0; i < g->n; i++)
+        removals += p->item[g->item[i]].counts;
+    brake_count(p->e, g->box->id, HELD_THERE, removals);
+}
+
 static enum worker_result push_removals(struct push *p, struct group *g)
 {
     struct worker_outcome outcome = {0};
@@ -272,6 +280,8 @@ static enum worker_result push_removals(struct push *p, struct group *g)
         return refused(p, g, "remove", &error);
     if (r == WORKER_DONE && g->verb == WORKER_EXPUNGE)
         quota_has_room(p->e);
+    if (r == WORKER_DONE)
+        count_removals(p, g);
     /* Gone is the mailbox, or its numbering: what that means for the mail is found out by the next scan. */
     return r == WORKER_DONE ? write_done(p, removal_done) : r;
 }
