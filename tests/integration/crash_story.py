@@ -94,6 +94,20 @@ class Hands:
             self.ledger.act({token: at(token, (box, ""))}, lambda: os.rename(scratch, final), durable=True)
         self.paths[token, box] = final
 
+    def deliver_in_two(self, token, box, how):
+        """By a program that goes on writing after its fsync, and has closed the file by the rename or not."""
+        scratch = self.m.box(box) / "tmp" / f"1.{token}.here"
+        final = self.m.box(box) / "new" / scratch.name
+        octets = served(body(token))
+        with open(scratch, "xb", buffering=0) as out:
+            out.write(octets[:100])
+            os.fsync(out.fileno())
+            out.write(octets[100:])
+            if how == "closed":
+                out.close()
+            self.ledger.act({token: at(token, (box, ""))}, lambda: os.rename(scratch, final), durable=True)
+        self.paths[token, box] = final
+
     def write_directly(self, token, box):
         """As cp does: made under its final name, and there when it is closed."""
         final = self.m.box(box) / "cur" / f"1.{token}.here:2,S"

@@ -219,3 +219,27 @@ def test_settled_mail_is_on_disk(stories, together, variant):
     finally:
         problem = account.close(keep)
     assert not problem, problem
+
+
+@pytest.mark.parametrize("how", ("closed", "open"))
+@pytest.mark.parametrize("variant", power.VARIANTS, ids="-".join)
+def test_written_again_after_its_fsync(stories, how, variant):
+    """What a program wrote after its fsync is delivered by the rename like the rest: it is on disk then."""
+    account = stories["work"][0].clone()
+    m, hands, journal = account.mailmount, crash_story.Hands(account), account.folder / "journal"
+
+    def deliver_and_die(_):
+        start(account)
+        hands.deliver_in_two("u0", "INBOX", how)
+        m.kill9()
+    keep = True
+    try:
+        m.set(port=1)
+        account.live(deliver_and_die, journal=journal)
+        account.lost_since_ns = time.time_ns() - SYNCED_WITHIN_NS
+        power.lose(m.data, journal, variant, random.Random(1))
+        account.check()
+        keep = False
+    finally:
+        problem = account.close(keep)
+    assert not problem, problem
