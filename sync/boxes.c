@@ -211,18 +211,24 @@ static int take_row(void *arg, const struct mailbox *row)
     return r < 0 ? r : made->mailboxid && (made->here || !named) ? 0 : -ENOMEM;
 }
 
+struct replaced {
+    int64_t id;
+    const struct worker_box *listed;
+};
+
 /* Another mailbox under an old name: as if all had got new numbers (case 70). Nothing of what the row knows
  * is true of it, even if its UIDVALIDITY happens to be the same. */
 static int put_replaced(cache_tx *tx, void *arg)
 {
-    const struct worker_box *listed = ((struct box_match *)arg)->listed;
+    const struct replaced *by = arg;
     struct mailbox m;
-    int r = mailbox_find_remote(cache_tx_rd(tx), listed->name, &m);
+    int r = mailbox_get(cache_tx_rd(tx), by->id, &m);
     if (r < 0)
         return r == -ENOENT ? 0 : r;
     if (m.uidvalidity)
-        m.uidvalidity = ~listed->uidvalidity ? ~listed->uidvalidity : 1;
-    snprintf(m.mailboxid, sizeof m.mailboxid, "%s", listed->id);
+        m.uidvalidity = ~by->listed->uidvalidity ? ~by->listed->uidvalidity : 1;
+    snprintf(m.remote, sizeof m.remote, "%s", by->listed->name);
+    snprintf(m.mailboxid, sizeof m.mailboxid, "%s", by->listed->id ? by->listed->id : "");
     return mailbox_put(tx, &m);
 }
 
@@ -269,8 +275,9 @@ static enum worker_result take_listed_sides(struct merge *m)
         bool level = listed->attributes & MAILBOX_NOSELECT;
         if (!(level && m->row[i].remote && m->row[i].uidvalidity))
             m->box[i].side[THERE] = state_of(m, listed->name, !level);
+        struct replaced by = {.id = m->row[i].id, .listed = listed};
         if (m->match[i].replaced &&
-            cache_write(m->e->cache, CACHE_FROM_SERVER, CACHE_NOW, put_replaced, &m->match[i]) < 0)
+            cache_write(m->e->cache, CACHE_FROM_SERVER, CACHE_NOW, put_replaced, &by) < 0)
             r = WORKER_LOCAL;
     }
     return r;

@@ -3,6 +3,7 @@
  * their mail went through, and only when nothing else is in them.
  */
 #include <stdlib.h>
+#include "boxes_place.h"
 #include "boxes_rows.h"
 #include "private.h"
 
@@ -34,12 +35,8 @@ static int unremove(cache_tx *tx, void *arg)
     int r = mailbox_get(cache_tx_rd(tx), *(int64_t *)arg, &m);
     if (r < 0)
         return r;
-    r = boxes_take_place(tx, &m);
-    if (r < 0)
-        return r;
-    m.removed = false;
     m.dirs = MAILBOX_ALL_DIRS;
-    return mailbox_put(tx, &m);
+    return boxes_put_again(tx, &m);
 }
 
 static int note_base(void *arg, const struct base_state *b)

@@ -289,6 +289,27 @@ static enum worker_result match_renamed(struct matching *m)
     return r;
 }
 
+/* Of a mailbox that was deleted there a level may be left, for what is below it. If it has another name here
+ * by now, and a mailbox of that name was made there, these two are one (case 80), and the level is a level.
+ */
+static void match_instead_of_levels(struct matching *m)
+{
+    for (size_t i = 0; i < m->n; i++) {
+        const struct box_row *row = &m->row[i];
+        const struct worker_box *level = m->match[i].listed, *made;
+        bool deleted = level && (level->attributes & MAILBOX_NOSELECT) && row->remote && row->uidvalidity;
+        if (!deleted || row->removed || !row->here || strcmp(row->here, row->remote) == 0)
+            continue;
+        made = is_base_name(m, row->here) ? NULL : find_free(m, row->here);
+        if (!made || (made->attributes & MAILBOX_NOSELECT))
+            continue;
+        m->taken[level - m->b->listed] = false;
+        take(m, i, made);
+        m->match[i].replaced = true;
+        m->match[i].ours = false;
+    }
+}
+
 enum worker_result boxes_match(struct engine *e, const struct boxes *b, const struct box_row *row, size_t n,
                                struct box_match *ret)
 {
@@ -304,6 +325,7 @@ enum worker_result boxes_match(struct engine *e, const struct boxes *b, const st
         r = match_renamed(&m);
         match_names(&m, false, true);
         match_names(&m, true, true);
+        match_instead_of_levels(&m);
     }
     for (size_t i = 0; i < n && r == WORKER_DONE; i++) {
         const struct worker_box *listed = ret[i].listed;

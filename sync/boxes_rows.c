@@ -2,6 +2,7 @@
  * The mailbox tree, merged: what happens to rows of the cache. See boxes.c.
  */
 #include "boxes_rows.h"
+#include "boxes_place.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,58 +14,12 @@
     (MAILBOX_NOSELECT | MAILBOX_NOINFERIORS | MAILBOX_TRASH | MAILBOX_JUNK | MAILBOX_SENT | MAILBOX_DRAFTS | \
      MAILBOX_ARCHIVE | MAILBOX_SUBSCRIBED)
 
-/* A child of `parent` for one level of the server's name; a component that another mailbox has taken gets a
- * suffix (case 89). */
-static int make_level(cache_tx *tx, int64_t parent, const char *prefix, const char *leaf, size_t length,
-                      char delimiter, struct mailbox *ret)
+/* The row that the server knows by this name, unless it was given another one here meanwhile. */
+static bool find_known(cache_rd *rd, const char *name, char delimiter, struct mailbox *ret)
 {
-    cache_rd *rd = cache_tx_rd(tx);
-    struct mailbox m = {.parent = parent, .delimiter = delimiter};
-    char plain[NAME_COMPONENT_MAX + 1];
-
-    if (mailbox_find_remote(rd, prefix, ret) == 0)
-        return 0;
-    int cut = name_to_component(leaf, length, plain);
-    if (cut < 0)
-        return cut;
-    snprintf(m.name, sizeof m.name, "%s", plain);
-    bool exact = cut == 0;
-    for (unsigned i = 2; mailbox_find(rd, parent, m.name, ret) == 0; i++) {
-        if (!ret->on_server && exact)
-            return 0; /* made here too, or a level made for a child: the same one (case 80) */
-        snprintf(m.name, sizeof m.name, "%.240s%%~%u", plain, i);
-        exact = false;
-    }
-    if (!exact)
-        snprintf(m.leaf, sizeof m.leaf, "%.*s", (int)length, leaf);
-    int r = mailbox_put(tx, &m);
-    if (r == 0)
-        *ret = m;
-    return r;
-}
-
-/* What was removed here is no directory any more; where something is to be shown below it, a level of its
- * name stands for it. Makes that the parent of m, which is not written. */
-static int show_above(cache_tx *tx, struct mailbox *m)
-{
-    struct mailbox above, level;
-    if (m->parent == 0)
-        return 0;
-    int r = mailbox_get(cache_tx_rd(tx), m->parent, &above);
-    if (r < 0 || !above.removed)
-        return r;
-    r = show_above(tx, &above);
-    if (r == 0)
-        r = mailbox_find(cache_tx_rd(tx), above.parent, above.name, &level);
-    if (r == -ENOENT) {
-        level = (struct mailbox){.parent = above.parent, .delimiter = above.delimiter};
-        memcpy(level.name, above.name, sizeof level.name);
-        memcpy(level.leaf, above.leaf, sizeof level.leaf);
-        r = mailbox_put(tx, &level);
-    }
-    if (r == 0)
-        m->parent = level.id;
-    return r;
+    char here[MAILBOX_REMOTE_MAX];
+    return mailbox_find_remote(rd, name, ret) == 0 && mailbox_remote_name(rd, ret, delimiter, here) == 0 &&
+           strcmp(here, name) == 0;
 }
 
 static int make_path(cache_tx *tx, const char *name, char delimiter, struct mailbox *ret)
@@ -75,13 +30,15 @@ static int make_path(cache_tx *tx, const char *name, char delimiter, struct mail
     for (const char *leaf = name;;) {
         size_t length = delimiter ? strcspn(leaf, (char[]){delimiter, 0}) : strlen(leaf);
         snprintf(prefix, sizeof prefix, "%.*s", (int)(leaf - name + (ptrdiff_t)length), name);
-        int r = make_level(tx, parent, prefix, leaf, length, delimiter, ret);
+        int r = find_known(cache_tx_rd(tx), prefix, delimiter, ret)
+                    ? 0
+                    : boxes_make_level(tx, parent, leaf, length, delimiter, false, ret);
         if (r < 0)
             return r;
         if (!leaf[length] || !leaf[length + 1])
             return 0;
         struct mailbox below = {.parent = ret->id};
-        r = show_above(tx, &below);
+        r = boxes_show_above(tx, &below);
         if (r < 0)
             return r;
         parent = below.parent;
@@ -190,73 +147,30 @@ int boxes_put_moved(cache_tx *tx, void *arg)
     }
     m.parent = parent.id;
     if (r == 0)
-        r = show_above(tx, &m);
+        r = boxes_show_above(tx, &m);
     char plain[NAME_COMPONENT_MAX + 1];
     int cut = r < 0 ? r : name_to_component(leaf, strlen(leaf), plain);
     if (cut < 0)
         return cut;
     bool exact = cut == 0;
+    int64_t level = 0;
     snprintf(m.name, sizeof m.name, "%s", plain);
-    for (unsigned i = 2; mailbox_find(cache_tx_rd(tx), m.parent, m.name, &other) == 0 && other.id != m.id;
-         i++) {
+    for (unsigned i = 2; mailbox_find(cache_tx_rd(tx), m.parent, m.name, &other) == 0; i++) {
+        if (other.id == m.id)
+            break;
+        if (exact && boxes_is_level(&other)) {
+            level = other.id;
+            break;
+        }
         snprintf(m.name, sizeof m.name, "%.240s%%~%u", plain, i);
         exact = false;
     }
     snprintf(m.leaf, sizeof m.leaf, "%s", exact ? "" : leaf);
     memcpy(was, m.remote, sizeof was);
-    r = mailbox_put(tx, &m);
+    if (r == 0)
+        r = boxes_put_in_place(tx, &m, level);
     struct boxes_rename rename = {.from = was, .to = move->to, .delimiter = move->delimiter};
     return r == 0 && was[0] ? boxes_put_renamed(tx, &rename) : r;
-}
-
-struct heir {
-    cache_tx *tx;
-    int64_t level;
-    const struct mailbox *m;
-};
-
-static int take_child(void *arg, const struct mailbox *row)
-{
-    const struct heir *h = arg;
-    struct mailbox child = *row;
-    if (child.parent != h->level)
-        return 0;
-    child.parent = h->m->id;
-    return mailbox_put(h->tx, &child);
-}
-
-/* What stood for it meanwhile is it again. */
-static int take_over(cache_tx *tx, struct mailbox *level, const struct mailbox *m)
-{
-    struct heir h = {.tx = tx, .level = level->id, .m = m};
-    int r = mailbox_each(cache_tx_rd(tx), -1, 0, take_child, &h);
-    if (r < 0)
-        return r;
-    level->removed = true;
-    r = mailbox_put(tx, level);
-    if (r == 0 && mailbox_forget(tx, level->id) < 0)
-        log_debug("level %lld is kept for its restorable mail", (long long)level->id);
-    return r;
-}
-
-int boxes_take_place(cache_tx *tx, struct mailbox *m)
-{
-    struct mailbox other;
-    char plain[sizeof m->name];
-
-    int r = show_above(tx, m);
-    memcpy(plain, m->name, sizeof plain);
-    for (unsigned i = 2; r == 0 && mailbox_find(cache_tx_rd(tx), m->parent, m->name, &other) == 0; i++) {
-        if (other.id == m->id)
-            break;
-        if (!other.on_server && !other.dirs) {
-            r = take_over(tx, &other, m);
-            break;
-        }
-        snprintf(m->name, sizeof m->name, "%.240s~%u", plain, i);
-        m->leaf[0] = 0;
-    }
-    return r;
 }
 
 #define REMOVE_BATCH 256
@@ -331,10 +245,7 @@ int boxes_remove_row(cache_tx *tx, void *arg)
         m.dirs = 0;
     bool was_removed = m.removed;
     m.removed = !m.dirs && mailbox_children(rd, id) == 0;
-    if (was_removed && !m.removed)
-        r = boxes_take_place(tx, &m);
-    if (r == 0)
-        r = mailbox_put(tx, &m);
+    r = was_removed && !m.removed ? boxes_put_again(tx, &m) : mailbox_put(tx, &m);
     if (r == 0 && m.removed && mailbox_forget(tx, id) < 0)
         log_debug("mailbox %lld is kept for its restorable mail", (long long)id);
     return r;

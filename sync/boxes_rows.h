@@ -51,11 +51,5 @@ struct boxes_gone {
 };
 int boxes_remove_row(cache_tx *tx, void *gone);
 
-/* Before a removed mailbox is shown again, by the caller's mailbox_put: a parent that is shown, too; its
- * name, from a mere level that had it, with what is below that; or a suffix for it, where a mailbox has been
- * given the name. As any new name that is the server's, too, from the next merge on (case 84). 0, or
- * mailbox_put's errors. */
-int boxes_take_place(cache_tx *tx, struct mailbox *m);
-
 /* What the list says of a mailbox: special use, \Noselect, ...; which directories follow from that. */
 void boxes_take_attributes(struct mailbox *m, const struct worker_box *listed, char delimiter);

@@ -695,10 +695,12 @@ static void plan_deletion(struct merge *m, size_t i)
     const struct node *x = &m->node[i];
     int side = x->fate.side;
 
-    /* A level is there as long as something is below it. */
-    if (rank_of(&m->box[i].side[side]) == RANK_LEVEL && something_lives_below(m, i, side))
+    /* A level is there as long as something is below it. One of ours that the server has no more is nothing
+     * that both know: it would stay called on the server what it was called. */
+    bool stays = rank_of(&m->box[i].side[side]) == RANK_LEVEL && something_lives_below(m, i, side);
+    if (stays && (side == m->winner || !m->box[i].base.present))
         return;
-    emit(m, (struct brain_box_op){.verb = BRAIN_BOX_DELETE,
+    emit(m, (struct brain_box_op){.verb = stays ? BRAIN_BOX_FORGET : BRAIN_BOX_DELETE,
                                   .side = side,
                                   .box = i,
                                   .number = x->fate.number,

@@ -365,6 +365,7 @@ static void case_87_levels(void **state)
     const struct box alive_before[] = {BOX(NULL, NULL, "a/b"), BOX("-a", NULL, "-a"),
                                        BOX("d", "d", NULL, .held = true)};
     const struct box alive_soon[] = {BOX("-a", NULL, "-a"), BOX(NULL, "a/b", NULL)};
+    const struct box ours[] = {BOX("-a", "-c", NULL), BOX(NULL, "c/b", "c/b")};
     const struct box empty[] = {BOX("-a", NULL, "-a"), BOX("a/b", NULL, "a/b")};
     const struct box removed[] = {BOX("-a", NULL, "-a"), BOX("c", "c", "c"), BOX(NULL, "d", NULL)};
     (void)state;
@@ -378,6 +379,8 @@ static void case_87_levels(void **state)
     CHECK("something is below, in another order", alive_before, {BRAIN_BOX_CREATE, L, 80, "a/b", NULL},
           {BRAIN_BOX_HOLD, R, 75, NULL, NULL});
     CHECK("something will be below", alive_soon, {BRAIN_BOX_CREATE, R, 80, "a/b", NULL});
+    CHECK("gone there, renamed here, and something is below", ours, {BRAIN_BOX_AGREE, 0, 80, "c/b", NULL},
+          {BRAIN_BOX_FORGET, L, 81, NULL, "c"});
     CHECK("nothing is below", empty, {BRAIN_BOX_DELETE, R, 81, NULL, "a/b"},
           {BRAIN_BOX_DELETE, R, 81, NULL, "a"});
 }

@@ -223,7 +223,7 @@ struct cache_box *cache_box(struct world *w, int64_t id);
 struct cache_box *cache_find_box(struct world *w, const char *name);
 struct cache_box *cache_new_box(struct world *w, const char *name);
 /* A mailbox that was removed here comes back, under the last name that it had, or with a suffix (as
- * boxes_take_place in sync/boxes_rows.c). */
+ * boxes_put_again in sync/boxes_place.c). */
 void cache_show_again(struct world *w, struct cache_box *c);
 
 /* ---- people.c: what they do. Arguments are any numbers; what makes no sense does nothing. ---- */

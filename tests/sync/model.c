@@ -20,6 +20,7 @@ static void make_locks(struct model *m)
     pthread_condattr_t cond;
     pthread_mutexattr_init(&mutex);
     pthread_mutexattr_setpshared(&mutex, PTHREAD_PROCESS_SHARED);
+    pthread_mutexattr_settype(&mutex, PTHREAD_MUTEX_RECURSIVE); /* model_hold */
     pthread_mutex_init(&m->lock, &mutex);
     pthread_mutexattr_destroy(&mutex);
     pthread_condattr_init(&cond);
@@ -249,6 +250,26 @@ static bool is_below(const char *name, const char *above)
     return strncmp(name, above, length) == 0 && name[length] == MODEL_DELIMITER;
 }
 
+static bool has_children(struct model *m, const struct model_box *b)
+{
+    for (size_t i = 0; i < MODEL_BOXES; i++)
+        if (m->box[i].used && is_below(m->box[i].name, b->name))
+            return true;
+    return false;
+}
+
+/* A level with nothing below it any more is none. */
+static void prune(struct model *m)
+{
+    for (size_t i = 0; i < MODEL_BOXES; i++) {
+        struct model_box *b = &m->box[i];
+        if (b->used && (b->attributes & 1) && !has_children(m, b)) {
+            b->used = false;
+            i = (size_t)-1; /* the one above it may be next */
+        }
+    }
+}
+
 bool model_rename_box(struct model *m, const char *from, const char *to)
 {
     char old[MODEL_NAME];
@@ -265,19 +286,17 @@ bool model_rename_box(struct model *m, const char *from, const char *to)
         memcpy(b->name, name, (size_t)n + 1);
         touched(m, b);
     }
+    prune(m);
     return true;
 }
 
 /* What has children stays as a level of the hierarchy (RFC 3501 6.3.4). */
 void model_drop_box(struct model *m, struct model_box *b)
 {
-    bool children = false;
-    for (size_t i = 0; i < MODEL_BOXES; i++)
-        children = children || (m->box[i].used && is_below(m->box[i].name, b->name));
     touched(m, b);
     b->n = b->n_expunged = 0;
     b->attributes |= 1;
-    b->used = children;
+    prune(m);
 }
 
 /* ---- keywords ---- */
@@ -316,6 +335,16 @@ static struct model_box *lock_box(struct model *m, const char *box)
     struct model_box *b = model_box(m, box);
     assert(b);
     return b;
+}
+
+void model_hold(struct model *m)
+{
+    pthread_mutex_lock(&m->lock);
+}
+
+void model_release(struct model *m)
+{
+    pthread_mutex_unlock(&m->lock);
 }
 
 uint32_t model_append(struct model *m, const char *box, const char *wire, flags_t flags, int64_t date_s)

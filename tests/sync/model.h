@@ -84,6 +84,9 @@ struct model_login {
 struct worker *model_worker(const struct model_login *login);
 
 /* ---- another client ---- */
+/* Between these nobody else does anything: what was seen is still so when something is done about it. */
+void model_hold(struct model *m);
+void model_release(struct model *m);
 flags_t model_keyword(struct model *m, const char *name);
 uint32_t model_append(struct model *m, const char *box, const char *wire, flags_t flags, int64_t date_s);
 void model_store(struct model *m, const char *box, uint32_t uid, flags_t add, flags_t removed);

@@ -3,25 +3,10 @@
 #include <errno.h>
 #include <time.h>
 #include <unistd.h>
-#include "model_state.h"
+#include "model_session.h"
 
 #define ALL_KEYWORDS (~FLAGS_SYSTEM)
 #define CHUNK 1021 /* bodies come in pieces that end anywhere */
-
-struct session {
-    struct worker worker;
-    struct model *m;
-    struct keywords *keywords;
-    atomic_bool cancelled;
-    bool connected, dead, watched;
-    uint64_t watch_modseq;
-    uint64_t commands, octets_in, octets_out;
-};
-
-static struct session *session_of(struct worker *w)
-{
-    return (struct session *)w;
-}
 
 /* ---- flags, between the two numberings ---- */
 
@@ -36,7 +21,7 @@ static flags_t flags_out(struct session *s, flags_t model)
     return ret;
 }
 
-static flags_t flags_in(struct session *s, flags_t account)
+flags_t session_flags_in(struct session *s, flags_t account)
 {
     flags_t ret = account & FLAGS_SYSTEM;
     for (unsigned i = FLAGS_FIRST_KEYWORD; i < 64 && account >> i; i++) {
@@ -82,7 +67,7 @@ static bool counts(struct session *s, enum model_event event, struct model_troub
 }
 
 /* The blow itself; the lock is held, and given back unless the process ends. */
-static enum worker_result blow(struct session *s, const struct model_trouble *t, enum worker_result unclean)
+enum worker_result session_blow(struct session *s, const struct model_trouble *t, enum worker_result unclean)
 {
     if (t->blow == MODEL_DIES)
         _exit(MODEL_DEATH);
@@ -107,8 +92,8 @@ static void let_others_in(struct model *m, enum model_event event)
 }
 
 /* Locks; when the result is not WORKER_DONE the lock is not held, and the operation is over. */
-static enum worker_result begin(struct session *s, enum model_event event, struct model_trouble *t,
-                                bool *ret_struck)
+enum worker_result session_begin(struct session *s, enum model_event event, struct model_trouble *t,
+                                 bool *ret_struck)
 {
     let_others_in(s->m, event);
     pthread_mutex_lock(&s->m->lock);
@@ -119,7 +104,7 @@ static enum worker_result begin(struct session *s, enum model_event event, struc
     }
     *ret_struck = counts(s, event, t);
     if (*ret_struck && !t->effect && !t->half)
-        return blow(s, t, event == MODEL_APPLY ? WORKER_UNKNOWN : WORKER_BROKEN);
+        return session_blow(s, t, event == MODEL_APPLY ? WORKER_UNKNOWN : WORKER_BROKEN);
     return WORKER_DONE;
 }
 
@@ -128,11 +113,11 @@ static enum worker_result begin_looking(struct session *s, enum model_event even
 {
     struct model_trouble t;
     bool struck = false;
-    enum worker_result r = begin(s, event, &t, &struck);
-    return r == WORKER_DONE && struck ? blow(s, &t, WORKER_BROKEN) : r;
+    enum worker_result r = session_begin(s, event, &t, &struck);
+    return r == WORKER_DONE && struck ? session_blow(s, &t, WORKER_BROKEN) : r;
 }
 
-static enum worker_result leave(struct session *s, enum worker_result r)
+enum worker_result session_leave(struct session *s, enum worker_result r)
 {
     pthread_mutex_unlock(&s->m->lock);
     return r;
@@ -143,7 +128,7 @@ static enum worker_result model_op_open(struct worker *w, struct fault *f)
     struct session *s = session_of(w);
     enum worker_result r = begin_looking(s, MODEL_OPEN);
     if (r == WORKER_DONE)
-        return leave(s, r);
+        return session_leave(s, r);
     fault_set(f, FAULT_UNAVAILABLE, -ECONNREFUSED, "the model does not answer (wait)");
     return r;
 }
@@ -211,13 +196,13 @@ static enum worker_result model_op_status(struct worker *w, const char *mailbox,
         return r;
     const struct model_box *b = model_box(s->m, mailbox);
     if (!b)
-        return leave(s, WORKER_GONE);
+        return session_leave(s, WORKER_GONE);
     if (ret) {
         fill_box(s, b, true, ret);
         ret->name = mailbox;
         ret->id = NULL;
     }
-    return leave(s, WORKER_DONE);
+    return session_leave(s, WORKER_DONE);
 }
 
 /* ---- scans ---- */
@@ -329,10 +314,10 @@ static enum worker_result scanned(struct session *s, int r, struct worker_scan *
     if (r < 0) {
         worker_scan_finish(got);
         e->err = r;
-        return leave(s, WORKER_LOCAL);
+        return session_leave(s, WORKER_LOCAL);
     }
     *ret = *got;
-    return leave(s, WORKER_DONE);
+    return session_leave(s, WORKER_DONE);
 }
 
 static enum worker_result model_op_scan(struct worker *w, const char *mailbox,
@@ -346,7 +331,7 @@ static enum worker_result model_op_scan(struct worker *w, const char *mailbox,
         return r;
     const struct model_box *b = model_box(s->m, mailbox);
     if (!b || (b->attributes & 1))
-        return leave(s, WORKER_GONE);
+        return session_leave(s, WORKER_GONE);
     return scanned(s, tell(s, b, since, depth, &got), &got, ret, e);
 }
 
@@ -360,247 +345,10 @@ static enum worker_result model_op_list(struct worker *w, const char *mailbox, u
         return r;
     const struct model_box *b = model_box(s->m, mailbox);
     if (!b || (b->attributes & 1))
-        return leave(s, WORKER_GONE);
+        return session_leave(s, WORKER_GONE);
     tell_box(s, b, &got);
     struct look l = {.box = b, .from = from, .details_from = from};
     return scanned(s, tell_messages(s, &l, &got), &got, ret, e);
-}
-
-/* ---- changes ---- */
-
-struct change {
-    struct session *s;
-    const struct worker_op *op;
-    struct model_box *source, *target;
-    struct uidset uids; /* those of op->uids that are there */
-    struct model_body *body;
-    struct worker_outcome *out;
-};
-
-static enum worker_result refuse(struct worker_error *e, int err, const char *why)
-{
-    e->err = err;
-    snprintf(e->text, sizeof e->text, "%s", why);
-    return WORKER_REFUSED;
-}
-
-static bool refuses_flags(const struct change *c)
-{
-    return c->op->verb == WORKER_STORE && c->source && (flags_in(c->s, c->op->add) & c->source->refused);
-}
-
-static void show_stored(struct change *c, const struct model_message *msg)
-{
-    for (unsigned bit = 0; bit < 64; bit++) {
-        flags_t one = c->op->add & (flags_t)1 << bit;
-        if (one && c->op->verify)
-            *(flags_in(c->s, one) & msg->flags ? &c->out->shown : &c->out->missing) |= one;
-    }
-}
-
-static void store(struct change *c)
-{
-    flags_t may = model_storable(c->source) & ~c->source->dropped, add = flags_in(c->s, c->op->add),
-            removed = flags_in(c->s, c->op->remove);
-    for (uint32_t uid = 0; uidset_next(&c->uids, &uid);) {
-        struct model_message *msg = model_message(c->source, uid);
-        model_set_flags(c->s->m, c->source, msg, ((msg->flags | (add & may)) & ~removed));
-        show_stored(c, msg);
-    }
-}
-
-static int file(struct change *c, bool keep)
-{
-    int r = 0;
-    bool tell = c->s->m->features.uidplus;
-    for (uint32_t uid = 0; uidset_next(&c->uids, &uid) && r == 0;) {
-        struct model_message like = *model_message(c->source, uid);
-        uint32_t copy = model_add(c->s->m, c->target, &like);
-        if (!keep)
-            model_take_out(c->s->m, c->source, uid);
-        if (tell)
-            r = uidset_add(&c->out->source, uid) < 0 || uidset_add(&c->out->target, copy) < 0 ? -ENOMEM : 0;
-    }
-    if (tell && c->uids.n)
-        c->out->uidvalidity = c->target->uidvalidity;
-    c->out->moved = !keep;
-    return r;
-}
-
-static void expunge(struct change *c)
-{
-    for (uint32_t uid = 0; uidset_next(&c->uids, &uid);)
-        model_take_out(c->s->m, c->source, uid);
-}
-
-static void append(struct change *c)
-{
-    struct model_message like = {.flags = flags_in(c->s, c->op->add),
-                                 .body = c->body,
-                                 .date_s = c->op->date_s,
-                                 .zone_min = c->op->zone_min};
-    uint32_t uid = 0;
-    for (size_t i = 0; i < c->target->n && c->s->m->features.one_of_each; i++) {
-        const struct model_message *there = &c->target->message[i];
-        if (there->body->size == c->body->size &&
-            memcmp(there->body->octets, c->body->octets, c->body->size) == 0)
-            uid = there->uid;
-    }
-    if (!uid)
-        uid = model_add(c->s->m, c->target, &like);
-    if (c->s->m->features.uidplus) {
-        c->out->uidvalidity = c->target->uidvalidity;
-        c->out->uid = uid;
-    }
-}
-
-static enum worker_result change_box(struct change *c, struct worker_error *e)
-{
-    struct model *m = c->s->m;
-    switch (c->op->verb) {
-    case WORKER_CREATE:
-        if (c->source && !(c->source->attributes & 1))
-            return refuse(e, -EEXIST, "[ALREADYEXISTS] it is there");
-        if (c->source)
-            c->source->attributes &= ~1u;
-        else
-            model_add_box(m, c->op->mailbox);
-        return WORKER_DONE;
-    case WORKER_RENAME:
-        if (!c->source)
-            return WORKER_GONE;
-        return model_rename_box(m, c->op->mailbox, c->op->target)
-                   ? WORKER_DONE
-                   : refuse(e, -EEXIST, "[ALREADYEXISTS] taken");
-    case WORKER_DELETE:
-        if (!c->source)
-            return WORKER_GONE;
-        model_drop_box(m, c->source);
-        return WORKER_DONE;
-    default: /* subscriptions of what is not there are allowed */
-        if (c->source && c->op->verb == WORKER_SUBSCRIBE)
-            c->source->attributes |= 256;
-        else if (c->source)
-            c->source->attributes &= ~256u;
-        return WORKER_DONE;
-    }
-}
-
-static enum worker_result change(struct change *c, struct worker_error *e)
-{
-    int r = 0;
-    switch (c->op->verb) {
-    case WORKER_STORE:
-        store(c);
-        break;
-    case WORKER_EXPUNGE:
-        expunge(c);
-        break;
-    case WORKER_MOVE:
-        r = file(c, !c->s->m->features.move);
-        break;
-    case WORKER_COPY:
-        r = file(c, true);
-        break;
-    case WORKER_APPEND:
-        append(c);
-        break;
-    default:
-        return change_box(c, e);
-    }
-    e->err = r;
-    return r < 0 ? WORKER_LOCAL : WORKER_DONE;
-}
-
-static bool has_uids(enum worker_verb v)
-{
-    return v == WORKER_STORE || v == WORKER_EXPUNGE || v == WORKER_MOVE || v == WORKER_COPY;
-}
-
-/* Finds what the operation is about; half: only the first half of the messages. */
-static enum worker_result aim(struct change *c, bool half, struct worker_error *e)
-{
-    const struct worker_op *op = c->op;
-    struct model *m = c->s->m;
-    struct model_box *named = model_box(m, op->mailbox);
-    c->source = named;
-    c->target = op->verb == WORKER_APPEND ? named : op->target ? model_box(m, op->target) : NULL;
-    if (m->refused >> op->verb & 1)
-        return refuse(e, -EACCES, "[NOPERM] the model refuses this");
-    if (refuses_flags(c))
-        return refuse(e, -ENOSPC, "[LIMIT] too many keywords");
-    if (!has_uids(op->verb) && op->verb != WORKER_APPEND)
-        return WORKER_DONE;
-    if (!named && op->verb != WORKER_APPEND)
-        return WORKER_GONE;
-    if (named && has_uids(op->verb) && op->uidvalidity && op->uidvalidity != named->uidvalidity)
-        return WORKER_GONE;
-    if ((op->verb == WORKER_APPEND || op->verb == WORKER_MOVE || op->verb == WORKER_COPY) && !c->target) {
-        e->try_create = true;
-        return refuse(e, -ENOENT, "[TRYCREATE] no such mailbox");
-    }
-    if (named->read_only || (c->target && c->target->read_only))
-        return refuse(e, -EACCES, "[NOPERM] read-only");
-    if (op->verb == WORKER_APPEND && named->full)
-        return refuse(e, -EDQUOT, "[OVERQUOTA] full");
-    uint64_t most = has_uids(op->verb) ? uidset_count(op->uids) : 0;
-    most = half ? (most + 1) / 2 : most;
-    for (uint32_t uid = 0; has_uids(op->verb) && most > 0 && uidset_next(op->uids, &uid); most--)
-        if (model_message(named, uid) && uidset_add(&c->uids, uid) < 0)
-            return WORKER_LOCAL;
-    return WORKER_DONE;
-}
-
-/* The octets come before anything is decided: the server answers after them. */
-static int read_octets(struct session *s, const struct worker_op *op, struct model_body **ret)
-{
-    pthread_mutex_lock(&s->m->lock);
-    struct model_body *body = model_new_body(s->m, (size_t)op->size);
-    pthread_mutex_unlock(&s->m->lock);
-    for (size_t have = 0; have < body->size;) {
-        ssize_t n = op->read(op->read_arg, body->octets + have, body->size - have);
-        if (n <= 0)
-            return n < 0 ? (int)n : -EIO;
-        have += (size_t)n;
-    }
-    char more;
-    if (op->read(op->read_arg, &more, 1) != 0)
-        return -EIO;
-    model_body_filled(body);
-    *ret = body;
-    return 0;
-}
-
-static enum worker_result model_op_apply(struct worker *w, const struct worker_op *op,
-                                         struct worker_outcome *ret, struct worker_error *e)
-{
-    struct session *s = session_of(w);
-    struct worker_outcome out = {0};
-    struct change c = {.s = s, .op = op, .out = &out};
-    struct model_trouble t;
-    bool struck = false;
-
-    if (op->verb == WORKER_APPEND) {
-        e->err = read_octets(s, op, &c.body);
-        if (e->err < 0)
-            return WORKER_LOCAL;
-    }
-    enum worker_result r = begin(s, MODEL_APPLY, &t, &struck);
-    if (r != WORKER_DONE)
-        return r;
-    r = aim(&c, struck && t.half, e);
-    /* An APPEND has no half: it is as if it had not been. */
-    if (r == WORKER_DONE && !(struck && t.half && !has_uids(op->verb)))
-        r = change(&c, e);
-    uidset_finish(&c.uids);
-    r = struck ? blow(s, &t, WORKER_UNKNOWN) : leave(s, r);
-    if (r == WORKER_DONE) {
-        *ret = out;
-        return r;
-    }
-    uidset_finish(&out.source);
-    uidset_finish(&out.target);
-    return r;
 }
 
 /* ---- bodies ---- */
@@ -643,7 +391,7 @@ static enum worker_result cut(struct session *s, const struct parcel *p, const s
         sink->end(sink->arg, from, 0, false);
     }
     pthread_mutex_lock(&s->m->lock);
-    return blow(s, t, WORKER_BROKEN);
+    return session_blow(s, t, WORKER_BROKEN);
 }
 
 static enum worker_result fetch_from(struct session *s, const struct worker_fetch *asked, size_t from,
@@ -651,13 +399,13 @@ static enum worker_result fetch_from(struct session *s, const struct worker_fetc
 {
     struct model_trouble t;
     bool struck = false;
-    enum worker_result r = begin(s, MODEL_FETCH, &t, &struck);
+    enum worker_result r = session_begin(s, MODEL_FETCH, &t, &struck);
     e->err = struck ? t.err : e->err;
     if (r != WORKER_DONE)
         return r;
     struct model_box *b = model_box(s->m, asked->mailbox);
-    if (!b || (asked->uidvalidity && b->uidvalidity != asked->uidvalidity))
-        return leave(s, WORKER_GONE);
+    if (!b || (b->attributes & 1) || (asked->uidvalidity && b->uidvalidity != asked->uidvalidity))
+        return session_leave(s, WORKER_GONE);
     struct parcel *p = calloc(b->n + 1, sizeof *p);
     size_t n = 0;
     for (size_t i = 0; p && i < b->n; i++)
@@ -722,7 +470,7 @@ static enum worker_result model_op_watch(struct worker *w, const char *mailbox, 
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += timeout_ms / 1000 + 1;
     pthread_mutex_lock(&s->m->lock);
-    return leave(s, wait_for_news(s, mailbox, &until, ret_changed));
+    return session_leave(s, wait_for_news(s, mailbox, &until, ret_changed));
 }
 
 static enum worker_result model_op_ping(struct worker *w, struct worker_error *e)
@@ -730,7 +478,7 @@ static enum worker_result model_op_ping(struct worker *w, struct worker_error *e
     struct session *s = session_of(w);
     (void)e;
     pthread_mutex_lock(&s->m->lock);
-    return leave(s, ready(s));
+    return session_leave(s, ready(s));
 }
 
 static void model_op_cancel(struct worker *w)
@@ -766,7 +514,7 @@ static enum worker_result model_op_quota(struct worker *w, const char *mailbox, 
     const struct model_box *b = model_box(s->m, mailbox);
     if (b && b->root)
         ret->root[0] = b->root;
-    return leave(s, WORKER_DONE);
+    return session_leave(s, WORKER_DONE);
 }
 
 static void model_op_describe(struct worker *w, struct worker_description *ret)
@@ -796,7 +544,7 @@ struct worker *model_worker(const struct model_login *login)
                                           .status = model_op_status,
                                           .scan = model_op_scan,
                                           .list = model_op_list,
-                                          .apply = model_op_apply,
+                                          .apply = session_apply,
                                           .fetch = model_op_fetch,
                                           .watch = model_op_watch,
                                           .quota = model_op_quota,

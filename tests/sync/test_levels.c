@@ -132,6 +132,75 @@ static void a_level_becomes_what_it_was(void **state)
     rig_assert_once(r, "Work", mail_wire(3));
 }
 
+/* A level of ours has the name that another client gives to a mailbox: that is it now, and what is below it
+ * stays below it. */
+static void a_mailbox_gets_the_name_of_a_level(void **state)
+{
+    struct rig *r = *state;
+    fill(r, "Other", 3);
+    rig_stop(r);
+    rig_open(r);
+    file_make_box(r, "Work/New");
+    file_deliver(r, "Work/New", SUB_CUR, mail_file(4), 0, 1600000004);
+    model_rename(r->model, "Other", "Work");
+    go_on(r);
+    assert_false(file_has_box(r, "Work%~2"));
+    rig_assert_once(r, "Work", mail_wire(3));
+    rig_assert_once(r, "Work/New", mail_wire(4));
+}
+
+/* The same, and both have something of one name below them. */
+static void a_level_and_a_mailbox_become_one(void **state)
+{
+    struct rig *r = *state;
+    fill(r, "Old/Sub", 5);
+    begin(r);
+    file_make_box(r, "Work/Sub/Deep");
+    file_deliver(r, "Work/Sub/Deep", SUB_CUR, mail_file(6), 0, 1600000006);
+    model_delete(r->model, "Old/Sub");
+    model_rename(r->model, "Work", "Old");
+    go_on(r);
+    rig_assert_once(r, "Old", mail_wire(1));
+    rig_assert_once(r, "Old/Sub", mail_wire(2));
+    rig_assert_once(r, "Old/Sub/Deep", mail_wire(6));
+    assert_int_equal(rig_copies(r, NULL, mail_wire(5)), 0);
+}
+
+/* A level that was renamed here, and is none there any more. */
+static void a_level_is_called_otherwise(void **state)
+{
+    struct rig *r = *state;
+    begin(r);
+    file_make_box(r, "Other");
+    model_delete(r->model, "Work");
+    go_on(r);
+    rig_stop(r);
+    rig_open(r);
+    file_rename_box(r, "Work", "Play");
+    model_delete(r->model, "Work/Sub");
+    model_create(r->model, "Play/New");
+    go_on(r);
+    assert_true(file_has_box(r, "Play/New"));
+    assert_false(file_has_box(r, "Work"));
+}
+
+/* Deleted there, but for its level; renamed here, and another one of that name was made there. */
+static void another_one_has_its_new_name(void **state)
+{
+    struct rig *r = *state;
+    begin(r);
+    file_rename_box(r, "Work", "Play");
+    file_deliver(r, "Play", SUB_CUR, mail_file(3), 0, 1600000003);
+    model_delete(r->model, "Work");
+    model_create(r->model, "Play");
+    model_append(r->model, "Play", mail_wire(4), 0, 1600000004);
+    go_on(r);
+    rig_assert_once(r, "Play", mail_wire(3));
+    rig_assert_once(r, "Play", mail_wire(4));
+    assert_int_equal(rig_copies(r, NULL, mail_wire(1)), 0);
+    assert_int_equal(rig_copies(r, NULL, mail_wire(2)), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -142,6 +211,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(made_below_one_that_cannot_be_deleted, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(moved_below_one_that_was_removed, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(a_level_becomes_what_it_was, rig_setup, rig_teardown),
+        cmocka_unit_test_setup_teardown(a_mailbox_gets_the_name_of_a_level, rig_setup, rig_teardown),
+        cmocka_unit_test_setup_teardown(a_level_and_a_mailbox_become_one, rig_setup, rig_teardown),
+        cmocka_unit_test_setup_teardown(a_level_is_called_otherwise, rig_setup, rig_teardown),
+        cmocka_unit_test_setup_teardown(another_one_has_its_new_name, rig_setup, rig_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
