@@ -491,7 +491,7 @@ static size_t waits_for(const struct merge *m, int side, size_t i)
         const struct node *here = find(m, side, to, (size_t)(end - to));
         if (level && level->now[side] && compare_part(to, (size_t)(end - to), level->now[side]) != 0)
             return (size_t)(level - m->node);
-        if (level && here && here != level)
+        if (here && (level ? here != level : here->now[!side] != NULL))
             return (size_t)(here - m->node);
     }
     size_t agreed = find_base(m, &m->node[i], to);

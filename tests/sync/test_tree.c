@@ -171,6 +171,22 @@ static void remove_here(struct world *w, const struct boxes *b, const char *top)
     file_remove_box(&w->r, top);
 }
 
+/* What stands for a level of that name on the server is called otherwise here: nobody gets that name
+ * (fs/box.c). */
+static bool is_meant(struct world *w, const struct boxes *b, const char *path)
+{
+    cache_rd *rd = cache_reader(w->r.cache);
+    for (size_t i = 0; i < b->n; i++) {
+        struct mailbox m;
+        char remote[MAILBOX_REMOTE_MAX];
+        assert_int_equal(mailbox_get(rd, b->box[i].id, &m), 0);
+        assert_int_equal(mailbox_remote_name(rd, &m, MODEL_DELIMITER, remote), 0);
+        if (lies_in(path, remote) && strcmp(remote, b->box[i].path) != 0)
+            return true;
+    }
+    return false;
+}
+
 static bool may_be_called(struct world *w, const char *path)
 {
     char above[PATH];
@@ -187,7 +203,7 @@ static void act_here(struct world *w)
     const char *to = name[roll(w, NAMES)];
     struct boxes b = boxes_here(w);
     size_t i = b.n ? roll(w, (unsigned)b.n) : 0;
-    unsigned what = roll(w, 10);
+    unsigned what = is_meant(w, &b, to) ? 3 + roll(w, 5) : roll(w, 10);
     if (what < 3 || b.n == 0) {
         note(w, "here: make %s", to);
         file_make_box(r, to);
