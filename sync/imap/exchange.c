@@ -184,7 +184,10 @@ static void note(struct imap *im, const struct reply *r)
     if (r->kind == REPLY_STATUS && r->condition == REPLY_BYE)
         snprintf(im->bye, sizeof im->bye, "%.*s", (int)(r->text_length < 250 ? r->text_length : 250),
                  r->text);
-    if (r->kind != REPLY_DATA || s->name == NULL)
+    if (s->name == NULL)
+        return;
+    imap_view_note(im, r);
+    if (r->kind != REPLY_DATA)
         return;
     if (strcmp(r->name, "EXISTS") == 0) {
         s->news = s->news || s->exists != r->number;
@@ -309,6 +312,11 @@ static enum worker_result finish(struct imap *im, unsigned tag, imap_each *each,
         struct reply r;
         if (imap_read(im, &r) < 0)
             return imap_broken(im, true, e);
+        if (r.kind == REPLY_TAGGED && im->aside != 0 && r.tag[0] == 'm' &&
+            strtoul(r.tag + 1, NULL, 10) == im->aside) {
+            im->aside = 0;
+            continue;
+        }
         if (r.kind == REPLY_TAGGED && (r.tag[0] != 'm' || strtoul(r.tag + 1, NULL, 10) != tag)) {
             im->stream->err = -EPROTO;
             return imap_broken(im, true, e);

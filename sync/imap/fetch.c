@@ -65,8 +65,10 @@ static void on_message(struct mailimap_msg_att *message, void *arg)
     bool whole = true;
     for (clistiter *at = clist_begin(message->att_list); at != NULL; at = clist_next(at)) {
         const struct mailimap_msg_att_item *item = clist_content(at);
-        if (item->att_type != MAILIMAP_MSG_ATT_ITEM_STATIC)
+        if (item->att_type != MAILIMAP_MSG_ATT_ITEM_STATIC) {
+            imap_view_lose(f->im); /* news about flags, or more */
             continue;
+        }
         const struct mailimap_msg_att_static *s = item->att_data.att_static;
         if (s->att_type == MAILIMAP_MSG_ATT_UID)
             uid = s->att_data.att_uid;
@@ -75,8 +77,10 @@ static void on_message(struct mailimap_msg_att *message, void *arg)
         bodies++;
         whole = whole && is_whole_body(s->att_data.att_body_section);
     }
-    if (bodies == 0 && !f->open)
-        return; /* news about flags */
+    if (bodies == 0 && !f->open) {
+        imap_view_lose(f->im);
+        return;
+    }
     /* Case 18: another message than asked for is no message at all. */
     whole = whole && bodies == 1 && f->octets > 0 && uidset_has(f->asked, uid);
     f->octets = 0;
@@ -170,9 +174,12 @@ static int stream_response(struct imap *im, struct fetching *f, int r)
     mailimap_set_msg_att_handler(im->etpan, f != NULL ? on_message : drop_message, f);
     guard_next_command(&im->stream->guard);
     im->stream->guard.streaming = true;
+    unsigned others = im->stream->guard.others;
     if (r == MAILIMAP_NO_ERROR)
         r = read_response(im->etpan);
     im->stream->guard.streaming = false;
+    if (im->stream->guard.others != others)
+        imap_view_lose(im); /* libetpan has read them */
     im->used_ms = clock_boot_ms();
     mailimap_set_msg_body_handler(im->etpan, NULL, NULL);
     mailimap_set_msg_att_handler(im->etpan, NULL, NULL);

@@ -29,12 +29,25 @@ static int count(struct guard *g, size_t n)
     return g->response > GUARD_RESPONSE_MAX || g->command > GUARD_COMMAND_MAX ? -EMSGSIZE : 0;
 }
 
+/* "* 12 FETCH ...", as far as the head goes. */
+static bool is_fetch(const struct guard *g)
+{
+    static const char word[] = " FETCH";
+    unsigned at = 2, n = 0;
+    while (at < g->head_length && g->head[at] >= '0' && g->head[at] <= '9')
+        at++;
+    while (at + n < g->head_length && word[n] != '\0' && strncasecmp(&g->head[at + n], &word[n], 1) == 0)
+        n++;
+    return at > 2 && n > 0 && (word[n] == '\0' || at + n == GUARD_HEAD);
+}
+
 /* At the end of a line: either the response ends too, or a literal follows. */
 static int line_end(struct guard *g)
 {
     bool literal = g->state == GUARD_BRACED && !guard_is_text(g->head, g->head_length);
     g->state = GUARD_TEXT;
     if (!literal) {
+        g->others += g->head_length > 1 && g->head[0] == '*' && g->head[1] == ' ' && !is_fetch(g);
         g->response = 0;
         g->head_length = 0;
         g->depth = 0;

@@ -29,6 +29,7 @@ struct guard {
     unsigned head_length; /* how much of the response's beginning is in head; literals follow data only, never
                              free text */
     unsigned depth;
+    unsigned others; /* untagged responses that were not a FETCH; counts round */
     enum { GUARD_TEXT, GUARD_QUOTED, GUARD_ESCAPED, GUARD_DIGITS, GUARD_BRACED } state;
 };
 

@@ -321,6 +321,16 @@ static int size_item(struct cursor *c, struct reply_fetch *ret)
     return cursor_skip(c);
 }
 
+/* MODSEQ "(12345)" (RFC 7162 3.1.4). */
+static int modseq_item(struct cursor *c, struct reply_fetch *ret)
+{
+    struct cursor at = *c;
+    uint64_t n;
+    if (cursor_char(&at, '(') && cursor_number(&at, &n))
+        ret->modseq = n;
+    return cursor_skip(c);
+}
+
 static int fetch_item(struct cursor *c, struct keywords *k, struct reply_fetch *ret)
 {
     char name[32];
@@ -336,6 +346,8 @@ static int fetch_item(struct cursor *c, struct keywords *k, struct reply_fetch *
         return size_item(c, ret);
     if (strcmp(name, "INTERNALDATE") == 0)
         return internal_date(c, ret);
+    if (strcmp(name, "MODSEQ") == 0)
+        return modseq_item(c, ret);
     if (strcmp(name, "FLAGS") != 0)
         return cursor_skip(c);
     ret->has_flags = true;

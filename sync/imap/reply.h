@@ -64,6 +64,7 @@ struct reply_fetch {
     int zone_min;
     int64_t size;
     int64_t message_id; /* of BODY[HEADER.FIELDS (MESSAGE-ID)], as header_message_id_of_block gives it */
+    uint64_t modseq;    /* 0: not told */
 };
 int reply_fetch(struct cursor args, struct keywords *k, struct reply_fetch *ret);
 

@@ -1,8 +1,9 @@
 /*
- * Looking at a mailbox. Every scan begins with a SELECT, also of the mailbox that is selected already: a
- * fresh view is one round trip, as a NOOP would be, and it is the only one that tells everything since a
- * token. (A VANISHED that the session has announced once, in an IDLE say, is not said again to a
- * CHANGEDSINCE; a QRESYNC SELECT says it again.)
+ * Looking at a mailbox. A scan begins with a SELECT, also of the mailbox that is selected already: a fresh
+ * view is one round trip, as a NOOP would be, and tells everything since a token. (A VANISHED that the
+ * session has announced once, in an IDLE say, is not said again to a CHANGEDSINCE; a QRESYNC SELECT says it
+ * again.) Only where all is known that the session was told since the token (view.c) it is asked about no
+ * more than that.
  *
  *   speed 1, QRESYNC: SELECT (QRESYNC (uidvalidity modseq)) answers changed flags and VANISHED at once.
  *   speed 2, CONDSTORE: equal numbers, nothing to do; else UID FETCH 1:* (FLAGS) (CHANGEDSINCE modseq), and
@@ -23,6 +24,7 @@
 #include "session.h"
 
 #define DETAILS "(UID FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])"
+#define DETAILS_AND_MODSEQ "(UID FLAGS MODSEQ INTERNALDATE RFC822.SIZE BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])"
 
 /* Messages as they are told: in any order, some twice, some by halves. */
 struct row {
@@ -41,6 +43,8 @@ struct collector {
     struct uidset listed; /* by SEARCH */
     bool malformed;       /* a VANISHED or SEARCH that cannot be read */
     bool searched;
+    uint64_t modseq;     /* the highest that a FETCH told */
+    bool without_modseq; /* a FETCH told none */
 };
 
 static void collector_finish(struct collector *c)
@@ -81,6 +85,10 @@ static int on_fetch(struct collector *c, const struct reply *r)
     if (result == -EPROTO)
         return 0; /* one message's answer is beyond reading: EXISTS will not add up, and its UID is found by
                      SEARCH */
+    if (result == 0) {
+        c->without_modseq = c->without_modseq || f.modseq == 0;
+        c->modseq = f.modseq > c->modseq ? f.modseq : c->modseq;
+    }
     if (result < 0 || f.uid == 0 || f.uid < c->from)
         return result;
     struct worker_message m = {
@@ -329,6 +337,51 @@ static enum worker_result scan_changes(struct collector *c, const struct worker_
     return adds_up(c, since) ? WORKER_DONE : list_all(c, ret, e);
 }
 
+/* What SELECT said, into the scan. Where it tells no UIDVALIDITY, the UIDs are taken to be what they were
+ * before (case 72), and 1 stands for "never told". */
+static void begin(const struct imap_selected *s, const struct worker_token *since, struct worker_scan *ret)
+{
+    uint32_t known = since != NULL && since->uidvalidity != 0 ? since->uidvalidity : 1;
+    ret->token = (struct worker_token){.uidvalidity = s->uidvalidity != 0 ? s->uidvalidity : known,
+                                       .uidnext = s->uidnext,
+                                       .exists = s->exists,
+                                       .modseq = s->modseq};
+    ret->read_only = s->read_only;
+    ret->permanent = s->permanent;
+    ret->keywords_allowed = s->keywords_allowed;
+}
+
+static enum worker_result ask_touched(struct collector *c, const struct uidset *touched,
+                                      struct worker_error *e)
+{
+    struct command tail = {0};
+    buf_adds(&tail.text, "(UID FLAGS MODSEQ)");
+    return imap_run_uids(c->im, "UID FETCH", touched, &tail, on_reply, c, e);
+}
+
+/* The view holds since the token. *ret_all: this was enough. The new token is as far as what was told goes:
+ * had there been more before that, it had been told as well, behind one of these commands at the latest. */
+static enum worker_result look_on(struct collector *c, const struct worker_token *since,
+                                  struct worker_scan *ret, bool *ret_all, struct worker_error *e)
+{
+    struct imap *im = c->im;
+    struct uidset touched = im->view.touched;
+    enum worker_result r = WORKER_DONE;
+    im->view.touched = (struct uidset){0};
+    if (touched.n > 0)
+        r = ask_touched(c, &touched, e);
+    uidset_finish(&touched);
+    if (r == WORKER_DONE && im->view.whole && im->selected.exists > since->exists)
+        r = fetch(c, since->uidnext, DETAILS_AND_MODSEQ, "", e);
+    tidy(c);
+    *ret_all = r == WORKER_DONE && im->view.whole && c->n > 0 && !c->malformed && !c->without_modseq &&
+               c->modseq > since->modseq && adds_up(c, since);
+    begin(&im->selected, since, ret);
+    ret->token.uidnext = since->uidnext;
+    ret->token.modseq = c->modseq;
+    return r == WORKER_REFUSED && e->retry_ms == 0 ? WORKER_DONE : r;
+}
+
 enum how { NOTHING, CHANGES, FLAGS, DETAILS_TOO, NOT_THE_SAME };
 
 /* How much to look at, by the numbers that SELECT told; *number is the case that decided. */
@@ -381,20 +434,6 @@ static enum worker_result look(struct collector *c, const struct worker_token *s
         return scan_full(c, since, true, ret, e);
     }
     return WORKER_DONE;
-}
-
-/* What SELECT said, into the scan. Where it tells no UIDVALIDITY, the UIDs are taken to be what they were
- * before (case 72), and 1 stands for "never told". */
-static void begin(const struct imap_selected *s, const struct worker_token *since, struct worker_scan *ret)
-{
-    uint32_t known = since != NULL && since->uidvalidity != 0 ? since->uidvalidity : 1;
-    ret->token = (struct worker_token){.uidvalidity = s->uidvalidity != 0 ? s->uidvalidity : known,
-                                       .uidnext = s->uidnext,
-                                       .exists = s->exists,
-                                       .modseq = s->modseq};
-    ret->read_only = s->read_only;
-    ret->permanent = s->permanent;
-    ret->keywords_allowed = s->keywords_allowed;
 }
 
 /* Mail that came after SELECT, and of which no details were told: an EXISTS in the answer to a FETCH was
@@ -565,26 +604,63 @@ static bool scan_ahead(struct imap *im, const char *mailbox, struct worker_scan 
     return used;
 }
 
+static enum worker_result scan_selected(struct collector *c, const struct worker_token *since,
+                                        struct worker_scan *ret, bool *ret_all, struct worker_error *e)
+{
+    enum worker_result r = look_on(c, since, ret, ret_all, e);
+    if (r == WORKER_DONE && *ret_all)
+        r = end(c, ret, e);
+    if (r == WORKER_DONE && *ret_all)
+        imap_view_end(c->im, 0, &ret->token);
+    return r;
+}
+
+static enum worker_result scan_anew(struct collector *c, const char *mailbox,
+                                    const struct worker_token *since, enum worker_depth depth,
+                                    struct worker_scan *ret, struct worker_error *e)
+{
+    struct imap *im = c->im;
+    bool changes = depth == WORKER_CHANGES && since != NULL;
+    enum worker_result r = imap_select(im, mailbox, changes ? since : NULL, on_reply, c, e);
+    if (r != WORKER_DONE)
+        return r;
+    if (changes)
+        imap_view_begin(im);
+    tidy(c);
+    begin(&im->selected, since, ret);
+    r = look(c, since, depth, ret, e);
+    if (r == WORKER_DONE)
+        r = end(c, ret, e);
+    if (r == WORKER_DONE && changes && !ret->uidvalidity_changed)
+        imap_view_end(im, since->uidnext, &ret->token);
+    else
+        imap_view_lose(im);
+    return r;
+}
+
 enum worker_result imap_scan(struct worker *w, const char *mailbox, const struct worker_token *since,
                              enum worker_depth depth, struct worker_scan *ret, struct worker_error *e)
 {
     struct imap *im = imap_of(w);
     struct collector c = {.im = im, .box = &im->selected, .sorted = true};
     struct worker_scan scan = {0};
+    bool all = false;
     enum worker_result r = imap_ready(im, e);
     if (r == WORKER_DONE && since == NULL && scan_ahead(im, mailbox, &scan, &r, e)) {
         *ret = scan;
         return imap_harmless(r, e);
     }
-    if (r == WORKER_DONE)
-        r = imap_select(im, mailbox, depth == WORKER_CHANGES ? since : NULL, on_reply, &c, e);
-    if (r == WORKER_DONE) {
-        tidy(&c);
-        begin(&im->selected, since, &scan);
-        r = look(&c, since, depth, &scan, e);
+    bool changes = since != NULL && depth == WORKER_CHANGES;
+    if (r == WORKER_DONE && changes)
+        r = imap_settle(im, e);
+    if (r == WORKER_DONE && changes && imap_view_tells(im, mailbox, since))
+        r = scan_selected(&c, since, &scan, &all, e);
+    if (r == WORKER_DONE && !all) {
+        collector_finish(&c);
+        c = (struct collector){.im = im, .box = &im->selected, .sorted = true};
+        scan = (struct worker_scan){0};
+        r = scan_anew(&c, mailbox, since, depth, &scan, e);
     }
-    if (r == WORKER_DONE)
-        r = end(&c, &scan, e);
     if (r == WORKER_DONE)
         *ret = scan;
     else

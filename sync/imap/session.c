@@ -14,6 +14,7 @@ void imap_unselected(struct imap *im)
 {
     free(im->selected.name);
     im->selected = (struct imap_selected){0};
+    imap_view_lose(im);
     if (im->etpan != NULL && im->etpan->imap_state == MAILIMAP_STATE_SELECTED)
         im->etpan->imap_state = MAILIMAP_STATE_AUTHENTICATED;
 }

@@ -47,6 +47,13 @@ struct imap_selected {
     bool news; /* something changed since it was selected */
 };
 
+/* What the server has told of the selected mailbox since it was scanned (view.c). */
+struct imap_view {
+    bool whole;             /* all of it is in here */
+    struct worker_token at; /* of that scan */
+    struct uidset touched;  /* about whose flags, or more, something was told since */
+};
+
 struct imap {
     struct worker worker; /* first */
     const struct config_account *account;
@@ -62,11 +69,13 @@ struct imap {
     bool select_plain; /* it refused SELECT's parameters once */
     size_t command_max;
     struct imap_selected selected;
+    struct imap_view view;
     struct imap_selected watched; /* as watch last saw it: name and numbers */
     struct buf octets;            /* of the reply being looked at */
     struct reply done;            /* the last tagged reply; points into octets */
     char bye[256];                /* the server's last words */
     unsigned tag;
+    unsigned aside; /* of a command whose end may come before that of the one that is waited for; 0: none */
     struct owed {
         unsigned tag;
         imap_each *each;
@@ -165,6 +174,16 @@ enum worker_result imap_select_ahead(struct imap *im, const char *mailbox, struc
 void imap_selected_now(struct imap *im, const struct imap_selecting *s); /* when its answer has come */
 /* WORKER_GONE when what is selected has another UIDVALIDITY; 0, here or there, is not compared (case 72). */
 enum worker_result imap_check_validity(const struct imap *im, uint32_t uidvalidity, struct worker_error *e);
+
+/* view.c */
+void imap_view_lose(struct imap *im);                        /* until the next scan nothing is known */
+void imap_view_note(struct imap *im, const struct reply *r); /* any reply, while a mailbox is selected */
+void imap_view_begin(struct imap *im);                       /* SELECT has told all since a token */
+/* A scan has told all but what is touched at or above uid; 0: all that is. It ended with this token. */
+void imap_view_end(struct imap *im, uint32_t uid, const struct worker_token *at);
+/* Is the mailbox selected, known whole since this token, and did the server tell of something? Nothing is
+ * owed. Without news somebody who knows better has a reason to ask, and is to be told all. */
+bool imap_view_tells(const struct imap *im, const char *mailbox, const struct worker_token *since);
 
 /* The verbs. scan.c, fetch.c, change.c, append.c, tree.c, watch.c, quota.c */
 enum worker_result imap_scan(struct worker *w, const char *mailbox, const struct worker_token *since,

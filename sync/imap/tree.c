@@ -3,7 +3,8 @@
  *
  * With LIST-STATUS (RFC 5819) everything comes in one round trip; else LIST, LSUB and one STATUS a mailbox,
  * sent in batches without waiting for each. The STATUS of a mailbox that is selected may be stale, so it is
- * unselected first.
+ * unselected first; or, if all is known that the server told of it (view.c), asked with a NOOP: then it has
+ * numbers only as long as there are no news, and the next scan is about those.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -271,9 +272,31 @@ static enum worker_result unselect(struct imap *im, struct worker_error *e)
     return r == WORKER_REFUSED ? WORKER_DONE : r; /* a failed EXAMINE leaves nothing selected, too */
 }
 
-/* Runs a command with nothing selected, in the same round trip where that can be. */
-static enum worker_result run_unselected(struct imap *im, struct command *c, imap_each *each, void *arg,
-                                         struct worker_error *e)
+/* A server may do at once what does not depend on each other, and answer NOOP, which has news to look for,
+ * behind the next command (RFC 3501 5.5). */
+static enum worker_result finish_either(struct imap *im, unsigned noop, unsigned tag, imap_each *each,
+                                        void *arg, struct worker_error *e)
+{
+    struct worker_error late = {0};
+    im->aside = noop;
+    enum worker_result r = imap_finish(im, tag, each, arg, e);
+    bool answered = im->aside == 0;
+    im->aside = 0;
+    if (answered || im->state != IMAP_OPEN)
+        return r;
+    enum reply_condition condition = im->done.condition;
+    enum worker_result second = imap_finish(im, noop, NULL, NULL, &late);
+    im->done = (struct reply){.kind = REPLY_TAGGED, .condition = condition};
+    if (second == WORKER_DONE || second == WORKER_REFUSED)
+        return r;
+    *e = late;
+    return second;
+}
+
+/* Runs a command with nothing selected, in the same round trip where that can be; or, with `keep`, with what
+ * is selected up to date, if it is known whole. */
+static enum worker_result run_unselected(struct imap *im, struct command *c, bool keep, imap_each *each,
+                                         void *arg, struct worker_error *e)
 {
     struct command first;
     unsigned first_tag, tag;
@@ -291,12 +314,15 @@ static enum worker_result run_unselected(struct imap *im, struct command *c, ima
             buf_finish(&c->text);
         return r == WORKER_DONE ? imap_run(im, c, each, arg, e) : r;
     }
-    command_begin(im, &first, "UNSELECT");
+    keep = keep && im->view.whole;
+    command_begin(im, &first, keep ? "NOOP" : "UNSELECT");
     r = imap_send(im, &first, &first_tag, e);
     if (r != WORKER_DONE)
         buf_finish(&c->text);
     if (r == WORKER_DONE)
         r = imap_send(im, c, &tag, e);
+    if (r == WORKER_DONE && keep)
+        return finish_either(im, first_tag, tag, each, arg, e);
     if (r == WORKER_DONE)
         r = imap_finish(im, first_tag, NULL, NULL, e);
     if (r == WORKER_DONE)
@@ -310,7 +336,7 @@ static enum worker_result run_list(struct tree *t, const char *verb, const char 
     command_begin(t->im, &c, "%s \"\" \"*\"", verb);
     c.behind = true;
     buf_adds(&c.text, tail);
-    return run_unselected(t->im, &c, on_reply, t, e);
+    return run_unselected(t->im, &c, t->im->has.list_status, on_reply, t, e);
 }
 
 static enum worker_result list_extended(struct tree *t, struct worker_error *e)
@@ -391,14 +417,25 @@ static enum worker_result status_batch(struct tree *t, size_t *at, struct worker
     return r;
 }
 
+static bool has_no_news(const struct imap *im, const struct worker_box *s)
+{
+    const struct worker_token *at = &im->view.at;
+    return im->view.whole && im->view.touched.n == 0 && im->selected.exists == at->exists &&
+           s->messages == at->exists && s->uidnext == at->uidnext && s->uidvalidity == at->uidvalidity &&
+           s->modseq == at->modseq;
+}
+
 /* The numbers to their mailboxes. */
 static void join(struct tree *t)
 {
     list_sort(&t->numbers);
     for (size_t i = 0; i < t->boxes.n; i++) {
         struct worker_box *b = &t->boxes.box[i];
-        const struct worker_box *s = wants_status(t->im, b) ? list_find(&t->numbers, b->name) : NULL;
+        const struct worker_box *s = (b->attributes & NOSELECT) == 0 ? list_find(&t->numbers, b->name) : NULL;
         if (s == NULL)
+            continue;
+        b->id = s->id;
+        if (!wants_status(t->im, b) && !has_no_news(t->im, s))
             continue;
         const struct worker_box both = {
             .name = b->name,
@@ -494,7 +531,7 @@ enum worker_result imap_status(struct worker *w, const char *mailbox, struct wor
     if (r != WORKER_DONE)
         return r;
     status_begin(im, &c, mailbox);
-    r = run_unselected(im, &c, on_reply, &t, e);
+    r = run_unselected(im, &c, false, on_reply, &t, e);
     if (r == WORKER_REFUSED)
         r = refused_or_gone(im, mailbox, e);
     if (r == WORKER_DONE && ret != NULL) {
@@ -523,7 +560,8 @@ enum worker_result imap_folder(struct imap *im, const struct worker_op *op, stru
         buf_adds(&c.text, " ");
         command_string(im, &c, op->target);
     }
-    enum worker_result r = goes ? run_unselected(im, &c, NULL, NULL, e) : imap_run(im, &c, NULL, NULL, e);
+    enum worker_result r =
+        goes ? run_unselected(im, &c, false, NULL, NULL, e) : imap_run(im, &c, NULL, NULL, e);
     if (goes)
         imap_unselected(im); /* it, or one above it, may have been the selected one */
     return r == WORKER_REFUSED && goes ? refused_or_gone(im, op->mailbox, e) : r;
