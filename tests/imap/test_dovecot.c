@@ -261,7 +261,7 @@ static void test_scan(void **state)
     /* A flag, a removal, a new one. */
     int bit = keywords_bit(&r->keywords, "Work");
     assert_int_equal(bit, keywords_bit(&other->keywords, "Work"));
-    OK(rig_apply(other, WORKER_STORE, "INBOX", "1", NULL, FLAG_FLAGGED | (flags_t)1 << bit, FLAG_SEEN, NULL));
+    OK(rig_apply(r, WORKER_STORE, "INBOX", "1", NULL, FLAG_FLAGGED | (flags_t)1 << bit, FLAG_SEEN, NULL));
     struct uidset two = {0};
     uidset_add(&two, b);
     uint32_t c = append(other, "INBOX", "c", FLAG_DRAFT);
@@ -519,7 +519,7 @@ static void test_watch(void **state)
         pthread_join(thread, NULL);
         /* What an IDLE told is told by a scan, too. */
         struct worker_scan known = scan(r, "INBOX", NULL, WORKER_CHANGES);
-        OK(rig_apply(other, WORKER_EXPUNGE, "INBOX", "1", NULL, 0, 0, NULL));
+        OK(rig_apply(r, WORKER_EXPUNGE, "INBOX", "1", NULL, 0, 0, NULL));
         OK(r->w->ops->watch(r->w, "INBOX", 20000, &changed, &r->e));
         assert_true(changed);
         s = scan(r, "INBOX", &known.token, WORKER_CHANGES);
@@ -603,6 +603,112 @@ static int end(void **state)
     return 0;
 }
 
+/* ---- following a mailbox, look by look ---- */
+
+enum { FOLLOWED = 400 };
+
+struct followed {
+    struct worker_token token;
+    bool there[FOLLOWED];
+    flags_t flags[FOLLOWED];
+    bool changed;
+};
+
+static int compare_numbers(void *arg, const struct worker_box *b)
+{
+    struct followed *f = arg;
+    bool same = b->has_status && b->messages == f->token.exists && b->uidnext == f->token.uidnext &&
+                b->modseq && b->modseq == f->token.modseq;
+    f->changed = f->changed || (strcmp(b->name, "INBOX") == 0 && !same);
+    return 0;
+}
+
+static void take_scan(struct followed *f, struct worker_scan *s)
+{
+    if (s->full)
+        memset(f->there, 0, sizeof f->there);
+    for (uint32_t uid = 0; uidset_next(&s->vanished, &uid);)
+        if (uid < FOLLOWED)
+            f->there[uid] = false;
+    for (size_t i = 0; i < s->n; i++) {
+        assert_true(s->message[i].uid < FOLLOWED);
+        f->there[s->message[i].uid] = true;
+        if (s->message[i].has_flags)
+            f->flags[s->message[i].uid] = s->message[i].flags;
+    }
+    if (!s->nothing)
+        f->token = s->token;
+    worker_scan_finish(s);
+}
+
+static void follow(struct rig *r, struct followed *f)
+{
+    enum worker_depth depth = speed == WORKER_SPEED_NONE ? WORKER_FLAGS : WORKER_CHANGES;
+    f->changed = false;
+    OK(r->w->ops->tree(r->w, compare_numbers, f, &r->e));
+    if (!f->changed)
+        return;
+    struct worker_scan s = scan(r, "INBOX", f->token.uidvalidity ? &f->token : NULL, depth);
+    take_scan(f, &s);
+}
+
+static void change_something(struct rig *r, unsigned roll, uint32_t last)
+{
+    char uid[16], id[32];
+    struct worker_outcome out = {0};
+    snprintf(uid, sizeof uid, "%u", 1 + roll / 16 % last);
+    snprintf(id, sizeof id, "follow%u", roll);
+    if (roll % 16 < 4)
+        append(r, "INBOX", id, roll % 3 ? FLAG_SEEN : 0);
+    else if (roll % 16 < 13)
+        OK(rig_apply(r, WORKER_STORE, "INBOX", uid, NULL, roll & 64 ? FLAG_FLAGGED : FLAG_DRAFT,
+                     roll & 64 ? FLAG_DRAFT : FLAG_FLAGGED, &out));
+    else if (roll % 16 == 13)
+        OK(rig_apply(r, WORKER_EXPUNGE, "INBOX", uid, NULL, 0, 0, &out));
+}
+
+/* Whatever another client does, and however often is looked: what was told adds up to what is there. */
+static void test_follow(void **state)
+{
+    (void)state;
+    struct rig rig, *r = &rig, second, *other = &second;
+    static struct followed f;
+    struct basket basket = {.count_only = true};
+    unsigned random = 12345;
+    f = (struct followed){0};
+    rig_dovecot(r, "follow");
+    rig_dovecot(other, "follow");
+    for (unsigned i = 0; i < 20; i++)
+        append(other, "INBOX", "follow", 0);
+    for (unsigned look = 0; look < 150; look++) {
+        for (unsigned n = look % 4; n > 0; n--) {
+            random = random * 1103515245 + 12345;
+            change_something(other, random >> 12, f.token.uidnext > 1 ? f.token.uidnext - 1 : 20);
+        }
+        follow(r, &f);
+        if (look % 5 == 4) /* and reads something with the same session */
+            rig_fetch(r, "INBOX", 0, "1:3", &basket);
+        if (look % 7 == 6) { /* and changes something */
+            struct worker_outcome out = {0};
+            OK(rig_apply(r, WORKER_STORE, "INBOX", "2:9", NULL, FLAG_ANSWERED, 0, &out));
+        }
+    }
+    follow(r, &f);
+    follow(r, &f);
+    struct worker_scan all = scan(other, "INBOX", NULL, WORKER_DETAILS);
+    size_t there = 0;
+    for (uint32_t uid = 1; uid < FOLLOWED; uid++)
+        there += f.there[uid];
+    assert_int_equal(there, all.n);
+    for (size_t i = 0; i < all.n; i++) {
+        assert_true(f.there[all.message[i].uid]);
+        assert_int_equal(f.flags[all.message[i].uid], all.message[i].flags);
+    }
+    worker_scan_finish(&all);
+    rig_finish(other);
+    rig_finish(r);
+}
+
 int main(int argc, char **argv)
 {
     static const char *const capability[] = {
@@ -621,6 +727,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_tree, begin, end),
         cmocka_unit_test_setup_teardown(test_watch, begin, end),
         cmocka_unit_test_setup_teardown(test_many, begin, end),
+        cmocka_unit_test_setup_teardown(test_follow, begin, end),
         /* Last: Dovecot makes the address of a failed login wait. */
         cmocka_unit_test_setup_teardown(test_ways_in, begin, end),
     };
