@@ -368,6 +368,20 @@ static bool is_another_ones(struct merge *m, const struct brain_box *box, const 
     return mailbox_find_remote(cache_reader(m->e->cache), name, &other) == 0 && other.id != box->key;
 }
 
+/* What was removed here while the server was being told of it is to go there, too; also if it is not known
+ * whether that was heard. */
+static enum worker_result agree_created(struct merge *m, const struct mailbox *before, const char *name,
+                                        bool certain)
+{
+    struct mailbox now;
+    struct boxes_agree agree = {
+        .id = before->id, .remote = name, .delimiter = m->b->delimiter, .created = true, .before = before};
+    if (!certain && mailbox_get(cache_reader(m->e->cache), before->id, &now) != -ENOENT)
+        return WORKER_DONE;
+    return cache_write(m->e->cache, CACHE_FROM_SERVER, CACHE_NOW, boxes_put_agreed, &agree) < 0 ? WORKER_LOCAL
+                                                                                                : WORKER_DONE;
+}
+
 static enum worker_result create_there(struct merge *m, const struct brain_box *box, const char *name)
 {
     struct engine *e = m->e;
@@ -375,17 +389,18 @@ static enum worker_result create_there(struct merge *m, const struct brain_box *
     struct worker_outcome outcome = {0};
     struct worker_error error = {0};
     struct worker_op op = {.verb = WORKER_CREATE, .mailbox = name};
+    struct mailbox before;
 
     /* It was there before, and was removed (case 83): what it held went with it, and its numbers mean nothing
      * now. If all that stayed here has been filed elsewhere there, it is not needed any more. */
-    if (box->base.present && box->base.mailbox) {
-        struct mailbox now;
-        if (cache_write(e->cache, CACHE_FROM_SERVER, CACHE_NOW, boxes_remove_row, &gone) < 0)
-            return WORKER_LOCAL;
-        if (mailbox_get(cache_reader(e->cache), gone.id, &now) < 0 || now.removed)
-            return WORKER_DONE;
-    }
+    if (box->base.present && box->base.mailbox &&
+        cache_write(e->cache, CACHE_FROM_SERVER, CACHE_NOW, boxes_remove_row, &gone) < 0)
+        return WORKER_LOCAL;
+    if (mailbox_get(cache_reader(e->cache), box->key, &before) < 0 || before.removed)
+        return WORKER_DONE;
     enum worker_result r = e->worker->ops->apply(e->worker, &op, &outcome, &error);
+    if (r == WORKER_UNKNOWN && agree_created(m, &before, name, false) == WORKER_LOCAL)
+        return WORKER_LOCAL;
     if (r == WORKER_REFUSED && error.err != -EEXIST) {
         engine_fail_message(e, 0, box->key, "create", &error); /* case 90 */
         return r;
@@ -394,12 +409,8 @@ static enum worker_result create_there(struct merge *m, const struct brain_box *
         return r;
     op.verb = WORKER_SUBSCRIBE;
     r = e->worker->ops->apply(e->worker, &op, &outcome, &error);
-    if (engine_session_ended(r))
-        return r;
-    struct boxes_agree agree = {
-        .id = box->key, .remote = name, .delimiter = m->b->delimiter, .created = true};
-    return cache_write(e->cache, CACHE_FROM_SERVER, CACHE_NOW, boxes_put_agreed, &agree) < 0 ? WORKER_LOCAL
-                                                                                             : WORKER_DONE;
+    enum worker_result agreed = agree_created(m, &before, name, true);
+    return engine_session_ended(r) ? r : agreed;
 }
 
 /* A subscription is to a name, and stays behind when that changes (RFC 3501 6.3.6): it is taken along, of the

@@ -77,13 +77,29 @@ int boxes_put_listed(cache_tx *tx, void *arg)
     return memcmp(&before, &m, sizeof m) ? mailbox_put(tx, &m) : 0;
 }
 
+static int put_removed(cache_tx *tx, const struct boxes_agree *a)
+{
+    struct mailbox m = *a->before, parent;
+    if (m.parent && mailbox_get(cache_tx_rd(tx), m.parent, &parent) < 0)
+        m.parent = 0;
+    m.id = 0;
+    m.removed = true;
+    m.dirs = 0;
+    m.on_server = true;
+    m.delimiter = a->delimiter;
+    snprintf(m.remote, sizeof m.remote, "%s", a->remote);
+    return mailbox_put(tx, &m);
+}
+
 int boxes_put_agreed(cache_tx *tx, void *arg)
 {
     const struct boxes_agree *a = arg;
     struct mailbox m;
     int r = mailbox_get(cache_tx_rd(tx), a->id, &m);
+    if (r == -ENOENT)
+        return a->before ? put_removed(tx, a) : 0;
     if (r < 0)
-        return r == -ENOENT ? 0 : r;
+        return r;
     struct mailbox before = m;
     if (a->listed)
         boxes_take_attributes(&m, a->listed, a->delimiter);

@@ -23,6 +23,9 @@ struct boxes_agree {
     const struct worker_box *listed;
     char delimiter;
     bool created; /* there just now: it is a mailbox, whatever it was before */
+    /* Its row before it was created there: if that is gone meanwhile, for it was removed here, a removed one
+     * stands for what is there now and is to go. NULL: then nothing is written. */
+    const struct mailbox *before;
 };
 int boxes_put_agreed(cache_tx *tx, void *agree);
 

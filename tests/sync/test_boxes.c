@@ -277,6 +277,48 @@ static void removed_here_with_new_mail_there(void **state)
     assert_int_equal(file_count(r, "Lists"), 1);
 }
 
+static void remove_lists(void *arg)
+{
+    file_remove_box(arg, "Lists");
+}
+
+/* Made here, and removed again while the server is being told: it does not come back. */
+static void removed_here_while_it_is_created_there(void **state)
+{
+    struct rig *r = *state;
+    rig_agree(r);
+    rig_stop(r);
+    rig_open(r);
+    file_make_box(r, "Lists");
+    model_between(r->model, MODEL_APPLY, 1, remove_lists, r);
+    rig_start(r);
+    rig_agree(r);
+    assert_false(file_has_box(r, "Lists"));
+    assert_false(model_has_box(r->model, "Lists"));
+}
+
+/* But what another client files in it meanwhile does (case 82). */
+static void remove_lists_and_append(void *arg)
+{
+    struct rig *r = arg;
+    file_remove_box(r, "Lists");
+    model_append(r->model, "Lists", mail_wire(1), 0, 1600000001);
+}
+
+static void removed_here_and_filled_there_while_it_is_created(void **state)
+{
+    struct rig *r = *state;
+    rig_agree(r);
+    rig_stop(r);
+    rig_open(r);
+    file_make_box(r, "Lists");
+    model_between(r->model, MODEL_APPLY, 2, remove_lists_and_append, r); /* before SUBSCRIBE */
+    rig_start(r);
+    rig_agree(r);
+    rig_assert_once(r, "Lists", mail_wire(1));
+    assert_int_equal(file_count(r, "Lists"), 1);
+}
+
 static void removed_on_both_sides(void **state)
 {
     struct rig *r = *state;
@@ -536,6 +578,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(renamed_to_a_name_that_was_made_there, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(removed_there_with_mail_flagged_here, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(removed_here_with_new_mail_there, rig_setup, rig_teardown),
+        cmocka_unit_test_setup_teardown(removed_here_while_it_is_created_there, rig_setup, rig_teardown),
+        cmocka_unit_test_setup_teardown(removed_here_and_filled_there_while_it_is_created, rig_setup,
+                                        rig_teardown),
         cmocka_unit_test_setup_teardown(removed_on_both_sides, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(removed_and_made_again_here, rig_setup, rig_teardown),
         cmocka_unit_test_setup_teardown(removed_and_another_renamed_to_it, rig_setup, rig_teardown),
