@@ -20,6 +20,8 @@
 #include "log.h"
 #include "private.h"
 
+#define MISSED_EVERY_MS 5000
+
 static uint64_t content_number(const uint8_t hash[32])
 {
     uint64_t n;
@@ -293,6 +295,19 @@ static bool still_at_source(struct engine *e, const struct pending *p)
            base.uid == p->source_uid;
 }
 
+/* What was to be moved has left its place: to where, and what that means, the next look tells. But not one
+ * after the other: a server may tell that something is gone, and list it. */
+static void look_for_missed(struct engine *e)
+{
+    int64_t now_ms = clock_boot_ms(), next_ms = e->missed_at_ms + MISSED_EVERY_MS;
+    if (e->missed_at_ms && now_ms < next_ms) {
+        engine_look_again(e, next_ms - now_ms);
+        return;
+    }
+    e->missed_at_ms = now_ms;
+    engine_hint(e, HINT_FULL);
+}
+
 /* What was announced did not happen, and is done again: at once, unless the server said that it had done it.
  * One that says so each time would be sent the same mail for ever. */
 static enum worker_result not_there(struct engine *e, const struct pending *p)
@@ -313,6 +328,8 @@ static enum worker_result not_there(struct engine *e, const struct pending *p)
         return r;
     if (lied)
         engine_fail_message(e, p->message, p->mailbox, p->kind == PENDING_APPEND ? "append" : "move", &error);
+    else if (p->kind != PENDING_APPEND)
+        look_for_missed(e);
     return drop_intent(e, p->message);
 }
 

@@ -52,10 +52,11 @@ struct engine {
     unsigned burst_ms;     /* changes came while the last round ran: the next one waits so long for more */
     unsigned tried_create; /* times since something was sent with success */
     char delimiter;
-    int64_t quota_at_ms; /* when the quota may be asked for again, CLOCK_BOOTTIME */
-    bool counted;        /* cache_octets has been found out */
-    bool saw_removals;   /* by a scan of this round */
-    bool saw_orphans;    /* likewise: rows that stay, and may have to be found elsewhere (cache/orphan.h) */
+    int64_t quota_at_ms;  /* when the quota may be asked for again, CLOCK_BOOTTIME */
+    bool counted;         /* cache_octets has been found out */
+    bool saw_removals;    /* by a scan of this round */
+    int64_t missed_at_ms; /* CLOCK_BOOTTIME: when what was to be moved had last been missed at its place */
+    bool saw_orphans;     /* likewise: rows that stay, and may have to be found elsewhere (cache/orphan.h) */
     struct brake_window *window;
     size_t windows;
     struct flag_mask *mask;
@@ -69,7 +70,7 @@ struct engine {
     pthread_cond_t agreed; /* engine_sync waits here */
     bool stop, online, fetch_on;
     bool in_burst; /* the engine thread waits for the end of many changes */
-    bool offline; /* it was tried, and nobody answered: readers are told at once */
+    bool offline;  /* it was tried, and nobody answered: readers are told at once */
     unsigned fetchers_idle;
     int64_t pause_until_ms; /* the server asked for a pause, CLOCK_BOOTTIME; 0 none */
     uint64_t fetch_news;    /* counts what may be work for fetchers */

@@ -425,8 +425,8 @@ static enum worker_result push_batch(struct push *p, const int64_t *id, size_t n
     p->item = arena_alloc(&p->arena, n, sizeof *p->item);
     if (!in || !p->item)
         return WORKER_LOCAL;
-    p->now_ms = clock_now_ns() / 1000000;
     note_removals(p, id, n);
+    p->now_ms = clock_now_ns() / 1000000;
     for (size_t i = 0; i < n; i++) {
         struct item *it = &p->item[p->n];
         if (!take(p, id[i], it))

@@ -315,6 +315,8 @@ static enum worker_result finish(struct imap *im, unsigned tag, imap_each *each,
         if (r.kind == REPLY_TAGGED && im->aside != 0 && r.tag[0] == 'm' &&
             strtoul(r.tag + 1, NULL, 10) == im->aside) {
             im->aside = 0;
+            if (r.condition != REPLY_OK)
+                imap_view_lose(im);
             continue;
         }
         if (r.kind == REPLY_TAGGED && (r.tag[0] != 'm' || strtoul(r.tag + 1, NULL, 10) != tag)) {

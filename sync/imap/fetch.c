@@ -174,11 +174,12 @@ static int stream_response(struct imap *im, struct fetching *f, int r)
     mailimap_set_msg_att_handler(im->etpan, f != NULL ? on_message : drop_message, f);
     guard_next_command(&im->stream->guard);
     im->stream->guard.streaming = true;
+    bool ahead = im->etpan->imap_stream->read_buffer_len > 0; /* it went by the guard before this */
     unsigned others = im->stream->guard.others;
     if (r == MAILIMAP_NO_ERROR)
         r = read_response(im->etpan);
     im->stream->guard.streaming = false;
-    if (im->stream->guard.others != others)
+    if (ahead || im->stream->guard.others != others)
         imap_view_lose(im); /* libetpan has read them */
     im->used_ms = clock_boot_ms();
     mailimap_set_msg_body_handler(im->etpan, NULL, NULL);

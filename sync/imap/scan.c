@@ -359,8 +359,18 @@ static enum worker_result ask_touched(struct collector *c, const struct uidset *
     return imap_run_uids(c->im, "UID FETCH", touched, &tail, on_reply, c, e);
 }
 
-/* The view holds since the token. *ret_all: this was enough. The new token is as far as what was told goes:
- * had there been more before that, it had been told as well, behind one of these commands at the latest. */
+/* Has each of them been told with its flags? */
+static bool all_told(const struct collector *c, const struct uidset *touched)
+{
+    uint64_t told = 0;
+    for (size_t i = 0; i < c->n; i++)
+        told += c->row[i].m.has_flags && uidset_has(touched, c->row[i].m.uid);
+    return told == uidset_count(touched);
+}
+
+/* The view holds since the token. *ret_all: this was enough. The new token's MODSEQ is the old one's, see
+ * view.c.
+ */
 static enum worker_result look_on(struct collector *c, const struct worker_token *since,
                                   struct worker_scan *ret, bool *ret_all, struct worker_error *e)
 {
@@ -370,15 +380,15 @@ static enum worker_result look_on(struct collector *c, const struct worker_token
     im->view.touched = (struct uidset){0};
     if (touched.n > 0)
         r = ask_touched(c, &touched, e);
-    uidset_finish(&touched);
     if (r == WORKER_DONE && im->view.whole && im->selected.exists > since->exists)
         r = fetch(c, since->uidnext, DETAILS_AND_MODSEQ, "", e);
     tidy(c);
     *ret_all = r == WORKER_DONE && im->view.whole && c->n > 0 && !c->malformed && !c->without_modseq &&
-               c->modseq > since->modseq && adds_up(c, since);
+               all_told(c, &touched) && all_told(c, &im->view.touched) && adds_up(c, since);
+    uidset_finish(&touched);
     begin(&im->selected, since, ret);
     ret->token.uidnext = since->uidnext;
-    ret->token.modseq = c->modseq;
+    ret->token.modseq = since->modseq;
     return r == WORKER_REFUSED && e->retry_ms == 0 ? WORKER_DONE : r;
 }
 
@@ -611,7 +621,9 @@ static enum worker_result scan_selected(struct collector *c, const struct worker
     if (r == WORKER_DONE && *ret_all)
         r = end(c, ret, e);
     if (r == WORKER_DONE && *ret_all)
-        imap_view_end(c->im, 0, &ret->token);
+        imap_view_go_on(c->im, &ret->token, c->modseq);
+    else
+        imap_view_lose(c->im);
     return r;
 }
 

@@ -50,8 +50,11 @@ struct imap_selected {
 /* What the server has told of the selected mailbox since it was scanned (view.c). */
 struct imap_view {
     bool whole;             /* all of it is in here */
-    struct worker_token at; /* of that scan */
+    struct worker_token at; /* what the scans told; its MODSEQ is that of the last SELECT */
+    uint64_t told;          /* the highest MODSEQ that was told since */
     struct uidset touched;  /* about whose flags, or more, something was told since */
+    int64_t begun_ms;       /* CLOCK_BOOTTIME of that SELECT */
+    unsigned looks;         /* scans since */
 };
 
 struct imap {
@@ -176,14 +179,18 @@ void imap_selected_now(struct imap *im, const struct imap_selecting *s); /* when
 enum worker_result imap_check_validity(const struct imap *im, uint32_t uidvalidity, struct worker_error *e);
 
 /* view.c */
-void imap_view_lose(struct imap *im);                        /* until the next scan nothing is known */
+void imap_view_lose(struct imap *im);                        /* until the next SELECT nothing is known */
 void imap_view_note(struct imap *im, const struct reply *r); /* any reply, while a mailbox is selected */
 void imap_view_begin(struct imap *im);                       /* SELECT has told all since a token */
-/* A scan has told all but what is touched at or above uid; 0: all that is. It ended with this token. */
+/* That scan is over: it has told all but what is touched below uid. */
 void imap_view_end(struct imap *im, uint32_t uid, const struct worker_token *at);
+/* A scan without SELECT is over: it has told all that is touched, up to this MODSEQ. */
+void imap_view_go_on(struct imap *im, const struct worker_token *at, uint64_t told);
 /* Is the mailbox selected, known whole since this token, and did the server tell of something? Nothing is
  * owed. Without news somebody who knows better has a reason to ask, and is to be told all. */
 bool imap_view_tells(const struct imap *im, const char *mailbox, const struct worker_token *since);
+/* May what is selected stay so, and be asked for news with a NOOP? */
+bool imap_view_may_stay(const struct imap *im);
 
 /* The verbs. scan.c, fetch.c, change.c, append.c, tree.c, watch.c, quota.c */
 enum worker_result imap_scan(struct worker *w, const char *mailbox, const struct worker_token *since,

@@ -287,6 +287,8 @@ static enum worker_result finish_either(struct imap *im, unsigned noop, unsigned
     enum reply_condition condition = im->done.condition;
     enum worker_result second = imap_finish(im, noop, NULL, NULL, &late);
     im->done = (struct reply){.kind = REPLY_TAGGED, .condition = condition};
+    if (second == WORKER_REFUSED)
+        imap_view_lose(im);
     if (second == WORKER_DONE || second == WORKER_REFUSED)
         return r;
     *e = late;
@@ -314,7 +316,7 @@ static enum worker_result run_unselected(struct imap *im, struct command *c, boo
             buf_finish(&c->text);
         return r == WORKER_DONE ? imap_run(im, c, each, arg, e) : r;
     }
-    keep = keep && im->view.whole;
+    keep = keep && imap_view_may_stay(im);
     command_begin(im, &first, keep ? "NOOP" : "UNSELECT");
     r = imap_send(im, &first, &first_tag, e);
     if (r != WORKER_DONE)
@@ -422,7 +424,7 @@ static bool has_no_news(const struct imap *im, const struct worker_box *s)
     const struct worker_token *at = &im->view.at;
     return im->view.whole && im->view.touched.n == 0 && im->selected.exists == at->exists &&
            s->messages == at->exists && s->uidnext == at->uidnext && s->uidvalidity == at->uidvalidity &&
-           s->modseq == at->modseq;
+           s->modseq == im->view.told;
 }
 
 /* The numbers to their mailboxes. */
@@ -435,7 +437,8 @@ static void join(struct tree *t)
         if (s == NULL)
             continue;
         b->id = s->id;
-        if (!wants_status(t->im, b) && !has_no_news(t->im, s))
+        bool selected = !wants_status(t->im, b);
+        if (selected && !has_no_news(t->im, s))
             continue;
         const struct worker_box both = {
             .name = b->name,
@@ -446,7 +449,7 @@ static void join(struct tree *t)
             .uidnext = s->uidnext,
             .uidvalidity = s->uidvalidity,
             .unseen = s->unseen,
-            .modseq = s->modseq,
+            .modseq = selected ? t->im->view.at.modseq : s->modseq, /* as the scans told it */
             .id = s->id,
         };
         *b = both;

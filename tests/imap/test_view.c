@@ -51,16 +51,16 @@ static void it_asks_about_flags(void **state)
         SCANNED, LOOKED("S:* 2 FETCH (UID 4 FLAGS (\\Seen) MODSEQ (51))", AS_BEFORE),
         "C:m6 UID FETCH 4 (UID FLAGS MODSEQ)", "S:* 2 FETCH (UID 4 FLAGS (\\Seen \\Draft) MODSEQ (52))",
         "S:$ OK",
-        /* And on: the token is what was told. */
+        /* And on: what was told is no news; the token is as SELECT told it. */
         "C:m8 NOOP", "C:m7 LIST", LISTED("MESSAGES 3 UIDNEXT 10 UIDVALIDITY 7 HIGHESTMODSEQ 52"), "S:m8 OK",
         "S:m7 OK", BYE};
     assert_false(play(script, WORKER_DONE));
     assert_true(scan.n == 1 && scan.message[0].uid == 4 && !scan.full && scan.vanished.n == 0);
     assert_int_equal(scan.message[0].flags, FLAG_SEEN | FLAG_DRAFT);
-    assert_true(scan.token.modseq == 52 && scan.token.uidnext == 10 && scan.token.exists == 3);
+    assert_true(scan.token.modseq == 50 && scan.token.uidnext == 10 && scan.token.exists == 3);
     assert_true(scan.token.uidvalidity == 7);
     tree();
-    assert_true(inbox.has_status && inbox.modseq == 52 && inbox.messages == 3 && inbox.uidnext == 10);
+    assert_true(inbox.has_status && inbox.modseq == 50 && inbox.messages == 3 && inbox.uidnext == 10);
     end();
 }
 
@@ -78,7 +78,7 @@ static void it_asks_about_new_mail(void **state)
     assert_false(play(script, WORKER_DONE));
     assert_true(scan.n == 2 && scan.message[1].uid == 10 && scan.message[1].has_details);
     assert_int_equal(scan.message[0].flags, FLAG_FLAGGED);
-    assert_true(scan.token.modseq == 61 && scan.token.uidnext == 11 && scan.token.exists == 4);
+    assert_true(scan.token.modseq == 50 && scan.token.uidnext == 11 && scan.token.exists == 4);
     end();
 }
 
@@ -114,6 +114,7 @@ static void otherwise_it_selects_again(void **state)
     static const char *const fewer[] = {SCANNED, LOOKED("S:* 2 EXISTS", AS_BEFORE), THEN_SELECTS};
     static const char *const permanent[] = {SCANNED, LOOKED("S:* OK [PERMANENTFLAGS (\\Seen)] x", AS_BEFORE),
                                             THEN_SELECTS};
+    static const char *const trouble[] = {SCANNED, LOOKED("S:* NO Internal error", AS_BEFORE), THEN_SELECTS};
     static const char *const overflow[] = {SCANNED, LOOKED("S:* OK [NOTIFICATIONOVERFLOW] x", AS_BEFORE),
                                            THEN_SELECTS};
     /* STATUS knows more than was told. */
@@ -122,8 +123,8 @@ static void otherwise_it_selects_again(void **state)
     /* The NOOP fails. */
     static const char *const refused[] = {SCANNED,   "C:m5 NOOP", "C:m4 LIST",
                                           "S:m4 OK", "S:m5 NO x", THEN_SELECTS};
-    static const char *const *const all[] = {vanished,  expunged, no_uid, garbage, fewer,
-                                             permanent, overflow, untold, refused};
+    static const char *const *const all[] = {vanished,  expunged, no_uid,   garbage, fewer,
+                                             permanent, trouble,  overflow, untold,  refused};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         assert_false(play(all[i], WORKER_DONE));
         assert_true(scan.nothing);
@@ -141,8 +142,14 @@ static void answers_that_do_not_fit(void **state)
         "S:* 2 FETCH (UID 4 FLAGS (\\Seen) MODSEQ (53))", "S:$ OK", BYE
     static const char *const no_modseq[] = {SCANNED, FLAG_NEWS, "S:* 2 FETCH (UID 4 FLAGS (\\Seen))",
                                             "S:$ OK", THEN_TELLS_ALL};
-    static const char *const old_modseq[] = {
-        SCANNED, FLAG_NEWS, "S:* 2 FETCH (UID 4 FLAGS (\\Seen) MODSEQ (50))", "S:$ OK", THEN_TELLS_ALL};
+    static const char *const another[] = {
+        SCANNED, FLAG_NEWS, "S:* 1 FETCH (UID 1 FLAGS (\\Seen) MODSEQ (51))", "S:$ OK", THEN_TELLS_ALL};
+    static const char *const no_flags[] = {SCANNED,
+                                           FLAG_NEWS,
+                                           "S:* 2 FETCH (UID 4 MODSEQ (51))",
+                                           "S:* 1 FETCH (UID 1 FLAGS (\\Seen) MODSEQ (51))",
+                                           "S:$ OK",
+                                           THEN_TELLS_ALL};
     static const char *const nothing[] = {SCANNED, FLAG_NEWS, "S:$ OK", THEN_TELLS_ALL};
     static const char *const refused[] = {SCANNED, FLAG_NEWS, "S:$ BAD what", THEN_TELLS_ALL};
     static const char *const removed[] = {
@@ -155,7 +162,7 @@ static void answers_that_do_not_fit(void **state)
                                          "S:* 3 FETCH (UID 9 FLAGS () MODSEQ (51))",
                                          "S:$ OK",
                                          THEN_TELLS_ALL};
-    static const char *const *const all[] = {no_modseq, old_modseq, nothing, refused, removed, untold};
+    static const char *const *const all[] = {no_modseq, another, no_flags, nothing, refused, removed, untold};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         assert_false(play(all[i], WORKER_DONE));
         assert_true(scan.n == 1 && scan.message[0].uid == 4 && scan.token.modseq == 53);
@@ -202,6 +209,86 @@ static void bodies_and_news(void **state)
         assert_int_equal(scan.nothing, i > 0);
         end();
     }
+}
+
+/* The server asks for a pause: what it had told of is asked about after that, and not forgotten. */
+static void a_pause(void **state)
+{
+    (void)state;
+    static const char *const script[] = {SCANNED,
+                                         LOOKED("S:* 2 FETCH (UID 4 FLAGS () MODSEQ (51))", AS_BEFORE),
+                                         "C:m6 UID FETCH 4",
+                                         "S:$ NO Suggested Backoff Time: 5000 milliseconds",
+                                         "C:UNSELECT",
+                                         "C:LIST",
+                                         "S:m8 OK",
+                                         LISTED("MESSAGES 3 UIDNEXT 10 UIDVALIDITY 7 HIGHESTMODSEQ 51"),
+                                         "S:m7 OK",
+                                         THEN_TELLS_ALL};
+    assert_false(play(script, WORKER_REFUSED));
+    assert_true(rig.e.retry_ms == 5000);
+    tree();
+    assert_true(inbox.has_status && inbox.modseq == 51);
+    assert_int_equal(look(&known, WORKER_CHANGES), WORKER_DONE);
+    assert_int_equal(scan.n, 1);
+    end();
+}
+
+/* Another client may rename any mailbox but the inbox, and give its name away. */
+static void only_the_inbox(void **state)
+{
+    (void)state;
+    static const char *const script[] = {SCANNED,           "C:m5 UNSELECT", "C:m4 LIST", "S:m5 OK",
+                                         LISTED(AS_BEFORE), "S:m4 OK",       BYE};
+    begin(script);
+    assert_int_equal(rig.w->ops->scan(rig.w, "Lists", &known, WORKER_CHANGES, &scan, &rig.e), WORKER_DONE);
+    tree();
+    assert_true(inbox.has_status);
+    end();
+}
+
+/* What it told is believed for a while: then all since the last SELECT is told once more. */
+static void all_of_it_now_and_then(void **state)
+{
+    (void)state;
+    enum { LOOKS = 50, LINES = 9 };
+    static const char *script[64 + LOOKS * (LINES + 1)];
+    static const char *const first[] = {SCANNED, NULL};
+    static const char *const each[LINES] = {"C:NOOP",
+                                            "C:LIST",
+                                            "S:* 2 FETCH (UID 4 FLAGS () MODSEQ (51))",
+                                            NULL,
+                                            LISTED(AS_BEFORE),
+                                            NULL,
+                                            "C:UID FETCH 4 (UID FLAGS MODSEQ)",
+                                            "S:* 2 FETCH (UID 4 FLAGS () MODSEQ (51))"};
+    static const char *const last[] = {"C:UNSELECT", "C:LIST", NULL, LISTED(AS_BEFORE), NULL, THEN_TELLS_ALL};
+    static char tags[LOOKS + 1][3][16];
+    size_t n = 0;
+    for (size_t i = 0; first[i]; i++)
+        script[n++] = first[i];
+    for (unsigned i = 0; i <= LOOKS; i++) {
+        snprintf(tags[i][0], sizeof tags[i][0], "S:m%u OK", 5 + 3 * i);
+        snprintf(tags[i][1], sizeof tags[i][1], "S:m%u OK", 4 + 3 * i);
+        for (size_t k = 0, null = 0; i < LOOKS && k < LINES; k++)
+            script[n++] = each[k] ? each[k] : tags[i][null++];
+        if (i < LOOKS)
+            script[n++] = "S:$ OK";
+    }
+    for (size_t k = 0, null = 0; k < sizeof last / sizeof *last && (last[k] || null < 2); k++)
+        script[n++] = last[k] ? last[k] : tags[LOOKS][null++];
+    begin(script);
+    assert_int_equal(look(&known, WORKER_CHANGES), WORKER_DONE);
+    for (unsigned i = 0; i < LOOKS; i++) {
+        tree();
+        assert_false(inbox.has_status);
+        assert_int_equal(look(&known, WORKER_CHANGES), WORKER_DONE);
+        assert_true(scan.n == 1 && scan.token.modseq == 50);
+    }
+    tree();
+    assert_int_equal(look(&known, WORKER_CHANGES), WORKER_DONE);
+    assert_int_equal(scan.token.modseq, 53);
+    end();
 }
 
 /* A token that is not the last one's, or a deeper look: the view does not answer that. */
@@ -254,6 +341,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(otherwise_it_selects_again),
         cmocka_unit_test(answers_that_do_not_fit),
         cmocka_unit_test(bodies_and_news),
+        cmocka_unit_test(a_pause),
+        cmocka_unit_test(only_the_inbox),
+        cmocka_unit_test(all_of_it_now_and_then),
         cmocka_unit_test(another_question),
     };
     if (argc > 1)

@@ -405,3 +405,21 @@ def test_what_was_delivered_here_keeps_its_inode(world):
     world.witness.move("INBOX", world.witness.uid("INBOX", "own"), "Archive")
     equal(lambda: m.tokens("Archive"), ["own"], timeout=30)
     assert m.path("own", "Archive").stat().st_ino == inode
+
+
+def test_moved_away_meanwhile(world):
+    """Case 44, in a mailbox that nobody waits in for news: that it cannot be moved tells to look for it."""
+    for box in ("Lists", "Archive", "Other"):
+        world.witness.create(box)
+    world.witness.append("Lists", mail("m1"), ["\\Seen"])
+    m = world.new_mailmount(poll=600)
+    m.mount()
+    m.sync()
+    path = m.path("m1", "Lists")
+    world.witness.move("Lists", world.witness.uid("Lists", "m1"), "Other")
+    os.rename(path, m.box("Archive") / "cur" / path.name)
+    eventually(lambda: m.tokens("Other") == ["m1"], 10)
+    assert m.tokens("Lists") == m.tokens("Archive") == []
+    assert m.log().count("did not happen") <= 3
+    m.sync()
+    assert [world.witness.tokens(box) for box in ("Lists", "Archive", "Other")] == [[], [], ["m1"]]
