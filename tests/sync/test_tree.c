@@ -1,56 +1,11 @@
-/*
- * Two people without a plan and with many mailboxes: one works in the mount, one on the server; both make
- * mailboxes, remove them with what they see in them, and give them other names and places. Now and then the
- * line breaks. After each pause both sides show the same tree, and every message that nobody removed is there
- * exactly once.
- *
- * RIG_SEED=n runs one seed, RIG_LOG= shows what is done; a failing run prints its own.
- */
-#include "rig.h"
+/* Two people without a plan and with many mailboxes (chance.h): both make mailboxes, remove them with what
+ * they see in them, and give them other names and places. */
+#include "chance.h"
 
-enum { MAILS = 400, STEPS = 8, ACTIONS = 7, LINES = 200, SEEDS = 6, BOXES = 64, PATH = 512 };
+enum { STEPS = 8, ACTIONS = 7, SEEDS = 6, BOXES = 64, PATH = 512 };
 
 static const char *const name[] = {"A", "B", "A/S", "A/T", "B/S", "A/S/X"};
 enum { NAMES = sizeof name / sizeof *name };
-
-struct world {
-    struct rig r;
-    uint64_t random;
-    unsigned mails;
-    char alive[MAILS];     /* 1: must be there once; 0: somebody removed it */
-    char text[LINES][160]; /* what was done, for who must find out why it failed */
-    unsigned n_text;
-};
-
-static unsigned roll(struct world *w, unsigned below)
-{
-    w->random ^= w->random << 13;
-    w->random ^= w->random >> 7;
-    w->random ^= w->random << 17;
-    return (unsigned)(w->random >> 20) % below;
-}
-
-__attribute__((format(printf, 2, 3))) static void note(struct world *w, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    vsnprintf(w->text[w->n_text++ % LINES], sizeof w->text[0], format, args);
-    va_end(args);
-}
-
-static unsigned new_mail(struct world *w)
-{
-    assert_true(w->mails < MAILS);
-    w->alive[w->mails] = 1;
-    return w->mails++;
-}
-
-static unsigned number_of(const char *text)
-{
-    unsigned n = 0;
-    const char *id = strstr(text, "Message-ID: <");
-    return id && sscanf(id, "Message-ID: <%u@", &n) == 1 ? n : 0;
-}
 
 static bool lies_in(const char *path, const char *top)
 {
@@ -62,21 +17,21 @@ static bool lies_in(const char *path, const char *top)
 
 static void removed_there(void *arg, const struct model_view *v)
 {
-    struct world *w = arg;
-    w->alive[number_of(v->wire)] = 0;
+    struct chance *w = arg;
+    w->alive[chance_number_of(v->wire)] = 0;
 }
 
-static bool any_there(struct world *w, char path[PATH])
+static bool any_there(struct chance *w, char path[PATH])
 {
     char at[PATH];
     unsigned seen = 0;
     for (size_t i = 0; model_box_name(w->r.model, i, at, sizeof at); i++)
-        if (*at && strcmp(at, "INBOX") != 0 && roll(w, ++seen) == 0)
+        if (*at && strcmp(at, "INBOX") != 0 && chance_roll(w, ++seen) == 0)
             memcpy(path, at, sizeof at);
     return seen > 0;
 }
 
-static bool is_taken_there(struct world *w, const char *path)
+static bool is_taken_there(struct chance *w, const char *path)
 {
     char at[PATH];
     for (size_t i = 0; model_box_name(w->r.model, i, at, sizeof at); i++)
@@ -85,32 +40,32 @@ static bool is_taken_there(struct world *w, const char *path)
     return false;
 }
 
-static void do_there(struct world *w, struct model *m)
+static void do_there(struct chance *w, struct model *m)
 {
-    const char *to = name[roll(w, NAMES)];
+    const char *to = name[chance_roll(w, NAMES)];
     char box[PATH];
-    unsigned what = roll(w, 10);
+    unsigned what = chance_roll(w, 10);
     if (what < 3 || !any_there(w, box)) {
         if (!model_has_box(m, to)) {
-            note(w, "there: create %s", to);
+            chance_note(w, "there: create %s", to);
             model_create(m, to);
         }
     } else if (what < 6) {
-        unsigned n = new_mail(w);
-        note(w, "there: append %u to %s", n, box);
+        unsigned n = chance_new_mail(w);
+        chance_note(w, "there: append %u to %s", n, box);
         model_append(m, box, mail_wire(n), 0, 1600000000 + n);
     } else if (what < 8) {
-        note(w, "there: delete %s", box);
+        chance_note(w, "there: delete %s", box);
         model_each(m, box, removed_there, w);
         model_delete(m, box);
     } else if (!is_taken_there(w, to) && !lies_in(to, box)) {
-        note(w, "there: rename %s to %s", box, to);
+        chance_note(w, "there: rename %s to %s", box, to);
         model_rename(m, box, to);
     }
 }
 
 /* The engine may be at work. */
-static void act_there(struct world *w)
+static void act_there(struct chance *w)
 {
     model_hold(w->r.model);
     do_there(w, w->r.model);
@@ -120,7 +75,7 @@ static void act_there(struct world *w)
 /* ---- the one in the mount ---- */
 
 struct boxes {
-    struct world *w;
+    struct chance *w;
     struct {
         int64_t id;
         bool mailbox;
@@ -142,7 +97,7 @@ static int add_box(void *arg, const struct mailbox *m)
     return mailbox_each(rd, m->id, 0, add_box, b);
 }
 
-static struct boxes boxes_here(struct world *w)
+static struct boxes boxes_here(struct chance *w)
 {
     struct boxes b = {.w = w};
     assert_int_equal(mailbox_each(cache_reader(w->r.cache), 0, 0, add_box, &b), 0);
@@ -151,20 +106,14 @@ static struct boxes boxes_here(struct world *w)
 
 static int removed_here(void *arg, const struct message *m)
 {
-    struct world *w = arg;
-    for (unsigned n = 1; n < w->mails; n++) {
-        if (file_has_content(&w->r, m->id, mail_file(n))) {
-            w->alive[n] = 0;
-            return 0;
-        }
-    }
-    fail_msg("row %lld has no content that anybody wrote", (long long)m->id);
-    return -1;
+    struct chance *w = arg;
+    w->alive[chance_number_here(w, m->id)] = 0;
+    return 0;
 }
 
-static void remove_here(struct world *w, const struct boxes *b, const char *top)
+static void remove_here(struct chance *w, const struct boxes *b, const char *top)
 {
-    note(w, "here: remove %s", top);
+    chance_note(w, "here: remove %s", top);
     for (size_t i = 0; i < b->n; i++)
         for (int sub = SUB_NEW; lies_in(b->box[i].path, top) && sub <= SUB_CUR; sub++)
             message_each(cache_reader(w->r.cache), b->box[i].id, (enum sub)sub, 0, removed_here, w);
@@ -173,7 +122,7 @@ static void remove_here(struct world *w, const struct boxes *b, const char *top)
 
 /* What stands for a level of that name on the server is called otherwise here: nobody gets that name
  * (fs/box.c). */
-static bool is_meant(struct world *w, const struct boxes *b, const char *path)
+static bool is_meant(struct chance *w, const struct boxes *b, const char *path)
 {
     cache_rd *rd = cache_reader(w->r.cache);
     for (size_t i = 0; i < b->n; i++) {
@@ -187,7 +136,7 @@ static bool is_meant(struct world *w, const struct boxes *b, const char *path)
     return false;
 }
 
-static bool may_be_called(struct world *w, const char *path)
+static bool may_be_called(struct chance *w, const char *path)
 {
     char above[PATH];
     snprintf(above, sizeof above, "%s", path);
@@ -197,29 +146,36 @@ static bool may_be_called(struct world *w, const char *path)
     return !file_has_box(&w->r, path) && (!slash || file_has_box(&w->r, above));
 }
 
-static void act_here(struct world *w)
+static void act_here(struct chance *w)
 {
     struct rig *r = &w->r;
-    const char *to = name[roll(w, NAMES)];
+    const char *to = name[chance_roll(w, NAMES)];
     struct boxes b = boxes_here(w);
-    size_t i = b.n ? roll(w, (unsigned)b.n) : 0;
-    unsigned what = is_meant(w, &b, to) ? 3 + roll(w, 5) : roll(w, 10);
+    size_t i = b.n ? chance_roll(w, (unsigned)b.n) : 0;
+    unsigned what = is_meant(w, &b, to) ? 3 + chance_roll(w, 5) : chance_roll(w, 10);
     if (what < 3 || b.n == 0) {
-        note(w, "here: make %s", to);
+        chance_note(w, "here: make %s", to);
         file_make_box(r, to);
     } else if (what < 6 && b.box[i].mailbox) {
-        unsigned n = new_mail(w);
-        note(w, "here: deliver %u to %s", n, b.box[i].path);
+        unsigned n = chance_new_mail(w);
+        chance_note(w, "here: deliver %u to %s", n, b.box[i].path);
         file_deliver(r, b.box[i].path, SUB_CUR, mail_file(n), 0, 1600000000 + n);
     } else if (what < 8) {
         remove_here(w, &b, b.box[i].path);
     } else if (may_be_called(w, to) && !lies_in(to, b.box[i].path)) {
-        note(w, "here: rename %s to %s", b.box[i].path, to);
+        chance_note(w, "here: rename %s to %s", b.box[i].path, to);
         file_rename_box(r, b.box[i].path, to);
     }
 }
 
 /* ---- the world ---- */
+
+static void furnish(struct chance *w)
+{
+    for (unsigned i = 0; i < NAMES; i++)
+        if (chance_roll(w, 2))
+            model_create(w->r.model, name[i]);
+}
 
 static int tell_row(void *arg, const struct mailbox *m)
 {
@@ -230,69 +186,9 @@ static int tell_row(void *arg, const struct mailbox *m)
     return 0;
 }
 
-static void tell(struct world *w, uint64_t seed)
+static void tell_rows(struct chance *w)
 {
-    print_error("seed %llu:\n", (unsigned long long)seed);
-    for (unsigned i = w->n_text > LINES ? w->n_text - LINES : 0; i < w->n_text; i++)
-        print_error("%s\n", w->text[i % LINES]);
     mailbox_each(cache_reader(w->r.cache), -1, 0, tell_row, NULL);
-}
-
-static void check(struct world *w, uint64_t seed)
-{
-    char *differences = rig_differences(&w->r);
-    if (differences) {
-        tell(w, seed);
-        fail_msg("the sides do not agree:\n%s", differences);
-    }
-    for (unsigned n = 1; n < w->mails; n++) {
-        unsigned copies = rig_copies(&w->r, NULL, mail_wire(n));
-        if (copies == 1 || (copies == 0 && !w->alive[n]))
-            continue;
-        tell(w, seed);
-        fail_msg("seed %llu: message %u has %u copies", (unsigned long long)seed, n, copies);
-    }
-}
-
-static void trouble(struct world *w)
-{
-    struct model_trouble t = {.events = roll(w, 2) ? MODEL_APPLY : MODEL_ALL,
-                              .nth = 1 + roll(w, 6),
-                              .every = roll(w, 2) ? 4 + roll(w, 6) : 0,
-                              .effect = roll(w, 2)};
-    if (roll(w, 2))
-        return;
-    note(w, "trouble: nth %u, every %u, effect %d", t.nth, t.every, t.effect);
-    model_plan(w->r.model, &t);
-}
-
-static void live(uint64_t seed, const struct model_features *f)
-{
-    static struct world w;
-    w = (struct world){.random = seed * 0x9e3779b97f4a7c15u + 1, .mails = 1};
-    rig_begin(&w.r, f);
-    for (unsigned i = 0; i < NAMES; i++)
-        if (roll(&w, 2))
-            model_create(w.r.model, name[i]);
-    rig_start(&w.r);
-    rig_agree(&w.r);
-    for (unsigned step = 0; step < STEPS; step++) {
-        note(&w, "step %u", step);
-        rig_stop(&w.r);
-        rig_open(&w.r);
-        for (unsigned i = roll(&w, ACTIONS); i < ACTIONS; i++)
-            roll(&w, 2) ? act_here(&w) : act_there(&w);
-        trouble(&w);
-        rig_start(&w.r);
-        for (unsigned i = roll(&w, 3); i < 2; i++)
-            act_there(&w);
-        rig_settles(&w.r, 1);
-        model_plan(w.r.model, NULL);
-        rig_settles(&w.r, 8 * RIG_PATIENCE);
-        rig_settles(&w.r, 8 * RIG_PATIENCE);
-        check(&w, seed);
-    }
-    rig_end(&w.r);
 }
 
 static const struct model_features speed[] = {
@@ -301,15 +197,20 @@ static const struct model_features speed[] = {
     {.speed = WORKER_SPEED_NONE},
 };
 
+static void live(uint64_t seed)
+{
+    static const struct chance_plan plan = {
+        .steps = STEPS, .actions = ACTIONS, .here = act_here, .there = act_there, .tell = tell_rows};
+    static struct chance c;
+    chance_live(&c, seed, &speed[seed % (sizeof speed / sizeof *speed)], &plan, furnish);
+}
+
 static unsigned part;
 
 static void some_seeds(void **state)
 {
-    const char *chosen = getenv("RIG_SEED");
-    uint64_t first = chosen ? strtoull(chosen, NULL, 10) : part * SEEDS, n = chosen ? 1 : SEEDS;
     (void)state;
-    for (uint64_t seed = first; seed < first + n; seed++)
-        live(seed, &speed[seed % (sizeof speed / sizeof *speed)]);
+    chance_seeds(part, SEEDS, live);
 }
 
 int main(int argc, char **argv)
