@@ -36,5 +36,5 @@ unsigned chance_number_here(struct chance *c, int64_t id); /* fails the test whe
 /* Mailboxes that are there at first; model and rig are ended in the end. */
 void chance_live(struct chance *c, uint64_t seed, const struct model_features *f, const struct chance_plan *p,
                  void (*furnish)(struct chance *c));
-/* Calls live for each seed of a part, or for RIG_SEED. */
+/* Calls live for each seed of a part, or for RIG_SEED; with MAILMOUNT_LONG for many more. */
 void chance_seeds(unsigned part, unsigned seeds, void (*live)(uint64_t seed));
