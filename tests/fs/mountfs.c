@@ -330,10 +330,10 @@ int main(int argc, char **argv)
     if (pthread_create(&server, NULL, listen_to_server, NULL) != 0)
         return FAULT_IO;
     int r = fs_loop(fs);
-    fs_unmount(fs);
-    /* Its thread sits in read(2), and the process ends here. */
+    /* It sits in read(2), or has just said that it is over: nobody may do so of what is gone. */
     pthread_cancel(server);
     pthread_join(server, NULL);
+    fs_unmount(fs);
     cache_close(cache);
     return r < 0 ? FAULT_IO : 0;
 }
