@@ -328,7 +328,7 @@ static enum worker_result not_there(struct engine *e, const struct pending *p)
         return r;
     if (lied)
         engine_fail_message(e, p->message, p->mailbox, p->kind == PENDING_APPEND ? "append" : "move", &error);
-    else if (p->kind != PENDING_APPEND)
+    else if (p->accepted && p->kind != PENDING_APPEND)
         look_for_missed(e);
     return drop_intent(e, p->message);
 }

@@ -18,7 +18,7 @@ struct box_row { /* a row of the cache, as far as it matters here */
 
 struct box_match {
     const struct worker_box *listed; /* NULL: it is not in the list */
-    bool replaced;                   /* that has this row's name, and is another mailbox (case 71) */
+    bool replaced; /* that has this row's name, there or here, and is another mailbox (cases 71 and 80) */
     bool
         ours; /* we renamed it to that, and do not know yet that we did: the answer was lost (cases 84, 86) */
 };

@@ -53,9 +53,9 @@ struct engine {
     unsigned tried_create; /* times since something was sent with success */
     char delimiter;
     int64_t quota_at_ms;  /* when the quota may be asked for again, CLOCK_BOOTTIME */
+    int64_t missed_at_ms; /* CLOCK_BOOTTIME: when what was to be moved had last been missed at its place */
     bool counted;         /* cache_octets has been found out */
     bool saw_removals;    /* by a scan of this round */
-    int64_t missed_at_ms; /* CLOCK_BOOTTIME: when what was to be moved had last been missed at its place */
     bool saw_orphans;     /* likewise: rows that stay, and may have to be found elsewhere (cache/orphan.h) */
     struct brake_window *window;
     size_t windows;

@@ -686,6 +686,8 @@ static void test_follow(void **state)
             change_something(other, random >> 12, f.token.uidnext > 1 ? f.token.uidnext - 1 : 20);
         }
         follow(r, &f);
+        if (look % 11 == 10) /* another session goes on from the same token, as after a crash */
+            r->w->ops->reset(r->w);
         if (look % 5 == 4) /* and reads something with the same session */
             rig_fetch(r, "INBOX", 0, "1:3", &basket);
         if (look % 7 == 6) { /* and changes something */
