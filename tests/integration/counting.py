@@ -1,6 +1,7 @@
 """What work costs in things that can be counted: mailmount with tests/count/count.c preloaded, and the wire looked at."""
 import os
 import struct
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,6 +48,15 @@ class Counted:
     def now(self):
         return LAYOUT.unpack_from(self.report.read_bytes())
 
+    def settled(self):
+        """now(), when the kernel has nothing left to ask: it tells of releases some time after the close."""
+        seen = self.now()
+        while True:
+            time.sleep(0.1)
+            before, seen = seen, self.now()
+            if seen[0] == before[0]:
+                return seen
+
     def cost(self, work, sync=True):
         """Of what work() does, and of the sync after it."""
         self.wire.reset_counts()
@@ -54,4 +64,4 @@ class Counted:
         work()
         if sync:
             self.m.sync()
-        return Costs(*(b - a for a, b in zip(before, self.now())), tuple(self.wire.commands()))
+        return Costs(*(b - a for a, b in zip(before, self.settled())), tuple(self.wire.commands()))

@@ -95,6 +95,7 @@ def test_one(counted, costs):
     costs("mail there", counted.cost(mail_comes), answers=120, notices=6, statements=350, syncs=4, sent=900, commands=20)
     flagged, moved, removed = (m.path(token) for token in ("n1", "n2", "n3"))
     base = flagged.name.partition(":2,")[0]
+    counted.settled()  # path() opened some
     costs("delivery", counted.cost(lambda: m.deliver(mail("delivered"), info="S")), answers=18, notices=2, statements=400,
           syncs=14, sent=900, commands=24)
     costs("flag", counted.cost(lambda: os.rename(flagged, flagged.parent / f"{base}:2,FS")), answers=8, notices=2, statements=300,
