@@ -1,7 +1,8 @@
 /*
  * What FUSE itself costs, for tools/bench: a Maildir tree of the disk, served from memory.
  *
- *   floorfs TREE MOUNTPOINT       in the foreground, until it is unmounted or a signal asks it to end
+ *   floorfs [--open] TREE MOUNTPOINT       in the foreground, until it is unmounted or a signal asks it to
+ * end
  *
  * It answers the kernel as mailmount does (entries and attributes for ever, cached listings, opens that keep
  * pages and need no flush), but has nothing to find out for it: the tree is walked once, before it is
@@ -10,6 +11,9 @@
  * native ones, and what is in memory follows. What a program needs longer here than in the tree itself, no
  * file system in user space can save it that wants to be told of opens; what it needs longer in mailmount
  * than here is mailmount's.
+ *
+ * With --open each open is also one of the native file, as in a file system that passes through: whoever is
+ * to know that a file is there, and to hold it while it is read, needs that.
  */
 #include <err.h>
 #include <errno.h>
@@ -44,6 +48,8 @@ static pthread_rwlock_t lock = PTHREAD_RWLOCK_INITIALIZER;
 /* Protected by lock once it is mounted. Paths and names that were replaced are never freed. */
 static struct node *nodes;
 static unsigned count = FIRST_ENTRY, room, buckets[BUCKETS];
+
+static bool opens; /* --open; does not change */
 
 /* ---- the tree ---- */
 
@@ -229,14 +235,26 @@ static void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t of
 
 /* ---- files ---- */
 
+static int open_native(fuse_ino_t ino)
+{
+    pthread_rwlock_rdlock(&lock);
+    const char *path = nodes[ino].path;
+    pthread_rwlock_unlock(&lock);
+    return open(path, O_RDONLY | O_CLOEXEC);
+}
+
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     if ((fi->flags & O_ACCMODE) != O_RDONLY) {
         fuse_reply_err(req, EROFS); /* but for those that are new */
         return;
     }
-    (void)ino;
-    fi->fh = UINT64_MAX;
+    int fd = opens ? open_native(ino) : -1;
+    if (opens && fd < 0) {
+        fuse_reply_err(req, errno);
+        return;
+    }
+    fi->fh = (uint64_t)fd;
     fi->keep_cache = fi->noflush = 1;
     fuse_reply_open(req, fi);
 }
@@ -244,18 +262,15 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     (void)ino;
-    if (fi->fh != UINT64_MAX)
+    if ((int)fi->fh >= 0)
         close((int)fi->fh);
     fuse_reply_err(req, 0);
 }
 
 static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
-    (void)fi;
-    pthread_rwlock_rdlock(&lock);
-    const char *path = nodes[ino].path;
-    pthread_rwlock_unlock(&lock);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int own = (int)fi->fh < 0 ? open_native(ino) : -1;
+    int fd = own < 0 ? (int)fi->fh : own;
     if (fd < 0) {
         fuse_reply_err(req, errno);
         return;
@@ -265,7 +280,8 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, stru
     out.buf[0].fd = fd;
     out.buf[0].pos = off;
     fuse_reply_data(req, &out, FUSE_BUF_SPLICE_MOVE);
-    close(fd);
+    if (own >= 0)
+        close(own);
 }
 
 /* ---- changes ---- */
@@ -385,11 +401,12 @@ int main(int argc, char **argv)
     char *options[] = {"floorfs", "-o", "default_permissions,subtype=floorfs,fsname=floorfs"};
     struct fuse_args args = FUSE_ARGS_INIT(3, options);
     struct fuse_loop_config *config = fuse_loop_cfg_create();
-    if (argc != 3 || !config)
-        errx(2, "usage: floorfs TREE MOUNTPOINT");
-    walk(argv[1]);
+    opens = argc == 4 && strcmp(argv[1], "--open") == 0;
+    if (argc != 3 + opens || !config)
+        errx(2, "usage: floorfs [--open] TREE MOUNTPOINT");
+    walk(argv[1 + opens]);
     struct fuse_session *se = fuse_session_new(&args, &ops, sizeof(ops), NULL);
-    if (!se || fuse_set_signal_handlers(se) != 0 || fuse_session_mount(se, argv[2]) != 0)
+    if (!se || fuse_set_signal_handlers(se) != 0 || fuse_session_mount(se, argv[2 + opens]) != 0)
         return 1; /* libfuse has said why */
     fuse_loop_cfg_set_idle_threads(config, 10);
     fuse_loop_cfg_set_clone_fd(config, 0);

@@ -93,6 +93,8 @@ def test_floor_of_fuse(folder, build_with_floor):
         assert row["ratio"] == pytest.approx(row["ours"] / row["floor"])
     assert all(row["goal"] for row in native.values())
     assert "(FUSE, from memory)" in said
+    (opening,) = rows["FUSE, opening the file"].values()
+    assert opening["measure"] == "P5" and 0.0001 < opening["floor"] < 30
 
 
 def test_no_floor_of_fuse(folder, build):

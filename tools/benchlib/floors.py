@@ -92,10 +92,11 @@ def floorfs_of(program):
 
 
 class FloorMount:
-    """A native tree in floorfs, the least that FUSE needs. root: a folder to mount it on. It must not change meanwhile."""
+    """A native tree in floorfs, the least that FUSE needs: its command, which ends in the folder to mount it on. The tree
+    must not change meanwhile."""
 
-    def __init__(self, floorfs, tree, root):
-        self.command, self.root = [floorfs, tree, root], root
+    def __init__(self, command):
+        self.command, self.root = command, command[-1]
         self.process = None
 
     def ready(self):

@@ -1,7 +1,8 @@
 """P5, P6 and P7: what programs do that read, in the mount and in a native Maildir of the same mail.
 
 FUSE has a price that no file system in user space can save anybody: a request and an answer for each open, to begin with. That is
-measured beside them: floorfs (tests/floor/floorfs.c) shows the same native Maildir by way of FUSE, and has all it needs in memory.
+measured beside them: floorfs (tests/floor/floorfs.c) shows the same native Maildir by way of FUSE, and has all it needs in memory. Where
+files are read it takes part a second time, and opens the native file with each: what a FUSE file system over files on a disk must do.
 
 Warm: after one pass. Cold: pages, dentries and inodes of the whole machine were dropped. "First after mount" has a daemon that was
 just started, and so has floorfs; what a native Maildir has to set against that is a kernel without dentries and inodes.
@@ -42,14 +43,14 @@ def native_copy(bench, corpus):
     return copies[corpus]
 
 
-def floor_mount(bench, corpus):
+def floor_mount(bench, corpus, *options):
     """The native copy in floorfs, mounted, and kept for the run; None where floorfs was not built."""
-    mounts = bench.floor_mounts
-    if corpus not in mounts:
-        mounts[corpus] = bench.stage.floor_mount(native_copy(bench, corpus))
-    if mounts[corpus]:
-        mounts[corpus].ready()
-    return mounts[corpus]
+    mounts, key = bench.floor_mounts, (corpus, *options)
+    if key not in mounts:
+        mounts[key] = bench.stage.floor_mount(native_copy(bench, corpus), *options)
+    if mounts[key]:
+        mounts[key].ready()
+    return mounts[key]
 
 
 def grep(tree):
@@ -58,13 +59,15 @@ def grep(tree):
         raise RuntimeError("grep found what is not there, or could not read")
 
 
-def by_turns(bench, corpus, function, before=None, warm_up=None):
-    """function(tree) in the mount, natively, and in floorfs. before(): what comes before each, and is not counted;
-    warm_up(tree): what comes before all, unless caches are dropped anyway; function itself, if not given."""
+def by_turns(bench, corpus, function, before=None, warm_up=None, opens=False):
+    """function(tree) in the mount, natively, and in floorfs; where it opens files, also in one that opens the native ones.
+    before(): what comes before each, and is not counted; warm_up(tree): what comes before all, unless caches are dropped anyway;
+    function itself, if not given."""
     trees = {"ours": bench.stage.synced(corpus).root, "native": native_copy(bench, corpus)}
-    floor = floor_mount(bench, corpus)
-    if floor:
-        trees["fuse"] = floor.root
+    for name, options in {"fuse": (), "fuse, opening": ("--open",)}.items():
+        floor = floor_mount(bench, corpus, *options) if opens or not options else None
+        if floor:
+            trees[name] = floor.root
 
     def contender(tree):
         def once():
@@ -79,17 +82,20 @@ def by_turns(bench, corpus, function, before=None, warm_up=None):
 
 
 def rows_of(measure, what, taken, times, note=""):
-    """The goal is a matter of the native Maildir; the second row says how much of the distance is FUSE's."""
-    return [Row(measure, what, "s", taken["ours"], floor_samples=taken["native"], floor_name="native", goal=Within(times), note=note),
+    """The goal is a matter of the native Maildir; the others say how much of the distance is FUSE's."""
+    rows = [Row(measure, what, "s", taken["ours"], floor_samples=taken["native"], floor_name="native", goal=Within(times), note=note),
             Row(measure, what, "s", taken["ours"], floor_samples=taken["fuse"], floor_name="FUSE, from memory")]
+    if taken.get("fuse, opening"):
+        rows.append(Row(measure, what, "s", taken["ours"], floor_samples=taken["fuse, opening"], floor_name="FUSE, opening the file"))
+    return rows
 
 
 def p5(bench):
     """grep -r over all mail."""
     corpus = bench.sizes.mail
     what = f"grep -r, {corpus.messages:,} messages"
-    rows = rows_of("P5", f"{what}, warm", by_turns(bench, corpus, grep), 1.25)
-    cold = by_turns(bench, corpus, grep, drop_caches) if bench.may_be_cold else defaultdict(list)
+    rows = rows_of("P5", f"{what}, warm", by_turns(bench, corpus, grep, opens=True), 1.25)
+    cold = by_turns(bench, corpus, grep, drop_caches, opens=True) if bench.may_be_cold else defaultdict(list)
     return rows + rows_of("P5", f"{what}, cold", cold, 1.5)
 
 
@@ -188,7 +194,7 @@ def p7(bench):
     for program, make, what in (("mutt", mutt, "mutt opens"), ("notmuch", notmuch, "notmuch new"), ("mu", mu, "mu index")):
         taken = defaultdict(list)
         if shutil.which(program):
-            taken = by_turns(bench, corpus, make(bench), lambda: check_indexes(bench, corpus.messages), grep)
+            taken = by_turns(bench, corpus, make(bench), lambda: check_indexes(bench, corpus.messages), grep, opens=True)
         rows += rows_of("P7", f"{what}, {corpus.count:,} messages", taken, 1.3)
         check_indexes(bench, corpus.messages)
     return rows

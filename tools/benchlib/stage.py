@@ -135,14 +135,14 @@ class Stage:
         """The name of a new file or folder."""
         return self.folder / f"s{next(self.numbers)}"
 
-    def floor_mount(self, tree):
+    def floor_mount(self, tree, *options):
         """A native tree in floorfs, not mounted yet; None where floorfs was not built."""
         if not self.floorfs:
             self.say(f"no floorfs was built with {self.program}: what FUSE itself costs is not measured")
             return None
         root = self.scratch()
         root.mkdir()
-        made = FloorMount(self.floorfs, tree, root)
+        made = FloorMount([self.floorfs, *options, tree, root])
         self.closers.append(made)
         return made
 
