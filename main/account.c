@@ -23,7 +23,8 @@
 static struct worker *new_worker(void *arg)
 {
     struct account *a = arg;
-    return imap_worker_new(a->config, cache_keywords(a->cache));
+    cache_rd *rd = cache_reader(a->cache);
+    return imap_worker_new(a->config, cache_keywords(a->cache), rd && cache_meta_get(rd, "deflates", 0));
 }
 
 static int stop_at_first(void *arg, const struct mailbox *m)

@@ -142,6 +142,9 @@ static void tell_session(const struct visit *v, const struct worker_description 
     say(d->server[0] != '\0' ? MARK_GOOD : MARK_NOTE, "server", "%s",
         d->server[0] != '\0' ? d->server : "does not say what it is (no ID)");
     say(MARK_NOTE, "capabilities", "%s", d->capabilities);
+    if (d->deflates)
+        say(MARK_GOOD, "compression", "%s",
+            d->compressed ? "DEFLATE, since the line is long" : "offered; not used on this line");
 }
 
 /* The first step that did not work, in the order in which they are made. */
@@ -258,7 +261,7 @@ static int visit(struct visit *v)
     struct worker_description d = {0};
     look_at_configuration(v);
     keywords_init(&keywords);
-    struct worker *w = imap_worker_new(v->account, &keywords);
+    struct worker *w = imap_worker_new(v->account, &keywords, false);
     int r =
         w ? look_at_connection(v, w, &d) : fault_set(&v->fault, FAULT_AGAIN, -ENOMEM, "doctor: no memory");
     if (r == 0) {

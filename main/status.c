@@ -47,10 +47,10 @@ static const char *speed_name(enum worker_speed speed)
 
 static json_t *session_json(const struct worker_description *d)
 {
-    return json_pack("{s:o, s:o, s:o, s:s, s:b, s:I, s:I, s:I}", "peer", status_string(d->peer), "tls",
+    return json_pack("{s:o, s:o, s:o, s:s, s:b, s:b, s:I, s:I, s:I}", "peer", status_string(d->peer), "tls",
                      status_string(d->tls), "server", status_string(d->server), "speed", speed_name(d->speed),
-                     "push", d->idle, "octets_in", (json_int_t)d->octets_in, "octets_out",
-                     (json_int_t)d->octets_out, "commands", (json_int_t)d->commands);
+                     "push", d->idle, "compressed", d->compressed, "octets_in", (json_int_t)d->octets_in,
+                     "octets_out", (json_int_t)d->octets_out, "commands", (json_int_t)d->commands);
 }
 
 static json_t *engine_json(struct engine *e)

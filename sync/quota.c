@@ -1,6 +1,7 @@
 /*
- * How much the server takes: its quota, which statfs of the mount tells to programs, and the size of a
- * message (case 60), which a write beyond it is told by.
+ * What of the server has to be known before it is asked again. First of all how much it takes: its quota,
+ * which statfs of the mount tells to programs, and the size of a message (case 60), which a write beyond it
+ * is told by.
  *
  * When a mailbox is over quota, each message that is sent to it all the same goes over the line for nothing.
  * So for a while the appends of its quota roots wait, but for what is less than half as large as the one that
@@ -28,6 +29,7 @@ struct quota_full {
 
 struct limits {
     int64_t quota, used, append;
+    bool deflates; /* whether the next session may count on COMPRESS */
 };
 
 static int store(cache_tx *tx, void *arg)
@@ -36,14 +38,17 @@ static int store(cache_tx *tx, void *arg)
     int r = cache_meta_set(tx, "quota_limit", l->quota);
     if (r == 0)
         r = cache_meta_set(tx, "quota_used", l->used);
-    return r < 0 ? r : cache_meta_set(tx, "append_limit", l->append);
+    if (r == 0)
+        r = cache_meta_set(tx, "append_limit", l->append);
+    return r < 0 ? r : cache_meta_set(tx, "deflates", l->deflates);
 }
 
 static bool is_stored(cache_rd *rd, const struct limits *l)
 {
     return cache_meta_get(rd, "quota_limit", 0) == l->quota &&
            cache_meta_get(rd, "quota_used", 0) == l->used &&
-           cache_meta_get(rd, "append_limit", 0) == l->append;
+           cache_meta_get(rd, "append_limit", 0) == l->append &&
+           cache_meta_get(rd, "deflates", 0) == l->deflates;
 }
 
 /* The mailbox's roots; what is not known is left as it was. */
@@ -70,6 +75,7 @@ void quota_refresh(struct engine *e)
         limits.used = quota.used;
     }
     e->worker->ops->describe(e->worker, &session);
+    limits.deflates = session.deflates;
     limits.append = session.append_limit > 0 ? session.append_limit : 0;
     if (!is_stored(rd, &limits))
         cache_write(e->cache, CACHE_FROM_SERVER, CACHE_SOON, store,

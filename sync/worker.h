@@ -240,6 +240,8 @@ struct worker_description {
     char capabilities[2048]; /* as it said last */
     enum worker_speed speed;
     bool idle, move, uidplus, list_status, literal_plus;
+    bool deflates;   /* it offers COMPRESS=DEFLATE, as far as we know, and has not got it wrong */
+    bool compressed; /* and this session uses it */
     int64_t append_limit; /* octets that a message may have (APPENDLIMIT, RFC 7889 2); 0: not told */
     uint64_t octets_in, octets_out, commands; /* of this worker, over all its sessions */
 };

@@ -4,7 +4,7 @@
 # What building and running mailmount takes, by the names of Debian's packages. (dpkg-dev has the specs files that some
 # libraries' pkg-config files name.)
 # shellcheck disable=SC2034  # used by those who source this
-BUILD_PACKAGES=(gcc libc6-dev dpkg-dev meson ninja-build pkgconf libfuse3-dev libetpan-dev libsqlite3-dev libssl-dev
+BUILD_PACKAGES=(gcc libc6-dev dpkg-dev meson ninja-build pkgconf libfuse3-dev libetpan-dev libsqlite3-dev libssl-dev zlib1g-dev
     libinih-dev libjansson-dev fuse3)
 
 say() { printf '%s\n' "$*"; }

@@ -95,7 +95,9 @@ static int send_plain(struct imap *im, const char *user, const char *password, u
             r = reserve(&line, strlen(response) + 64);
     }
     if (r == 0) {
-        buf_addf(&line, "%s\r\n", response);
+        buf_adds(&line, response);
+        imap_compress_with_login(im, &line);
+        buf_adds(&line, "\r\n");
         r = secret_line(im, &line);
     }
     imap_wipe(im, &line);
@@ -119,6 +121,7 @@ static enum worker_result run_login(struct imap *im, const char *user, const cha
     command_string(im, &c, user);
     buf_adds(&c.text, " ");
     command_string(im, &c, password);
+    imap_compress_with_login(im, &c.text);
     c.secret = true;
     return imap_run(im, &c, NULL, NULL, e);
 }
@@ -144,6 +147,10 @@ static int login_fault(struct imap *im, const struct worker_error *e, struct fau
     const char *peer = im->about.peer;
     if (strcmp(im->done.name, "UNAVAILABLE") == 0 || strcmp(im->done.name, "INUSE") == 0 || e->retry_ms > 0)
         return fault_set(f, FAULT_UNAVAILABLE, -EAGAIN, "%s: the server cannot log in now: %s", peer,
+                         e->text);
+    /* It was not the password that could not be understood: the next session has no COMPRESS behind it. */
+    if (im->done.condition == REPLY_BAD && im->compress.tag != 0)
+        return fault_set(f, FAULT_UNAVAILABLE, -EPROTO, "%s: the server does not understand: %s", peer,
                          e->text);
     return fault_set(f, FAULT_DENIED, -EACCES, "%s: login refused: %s (check user and password)", peer,
                      e->text);
@@ -180,6 +187,8 @@ int imap_login(struct imap *im, struct fault *f)
     free(password);
     if (result == WORKER_REFUSED)
         return login_fault(im, &e, f);
+    if (result == WORKER_DONE)
+        result = imap_compress_end(im, &e);
     if (result != WORKER_DONE)
         return fault_set(f, FAULT_UNAVAILABLE, e.err, "%s: login: %s", im->about.peer, e.text);
     return 0;

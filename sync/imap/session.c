@@ -26,6 +26,7 @@ static void session_end(struct imap *im)
     free(im->watched.name);
     im->watched = (struct imap_selected){0};
     if (im->etpan != NULL) {
+        imap_compress_broke(im);
         im->octets_in += im->stream->in;
         im->octets_out += im->stream->out;
         im->stream->idle_ms = LOGOUT_MS;
@@ -38,7 +39,7 @@ static void session_end(struct imap *im)
     im->n_owed = 0;
     imap_forget_ahead(im);
     im->done = (struct reply){0};
-    im->about.connected = false;
+    im->about.connected = im->about.compressed = false;
 }
 
 void imap_close(struct imap *im)
@@ -110,6 +111,7 @@ static int transport(struct imap *im, struct fault *f)
     if (r < 0)
         return r;
     im->about.steps |= WORKER_STEP_CONNECTED;
+    im->compress.began_ms = clock_boot_ms();
     struct stream *s = stream_new(fd, child, &im->cancel, im->idle_ms);
     if (s == NULL)
         return fault_set(f, FAULT_AGAIN, -ENOMEM, "%s: no memory", im->about.peer);
@@ -152,6 +154,7 @@ static int greeting(struct imap *im, bool *ret_preauth, struct fault *f)
     if (status && (r.condition == REPLY_OK || r.condition == REPLY_PREAUTH)) {
         *ret_preauth = r.condition == REPLY_PREAUTH;
         im->about.steps |= WORKER_STEP_GREETED;
+        imap_compress_measure(im);
         im->etpan->imap_state = MAILIMAP_STATE_AUTHENTICATED; /* libetpan asks for no more */
         return 0;
     }
@@ -201,6 +204,7 @@ static const struct {
     HAS("AUTH=PLAIN", auth_plain),
     HAS("QUOTA", quota),
     HAS("OBJECTID", objectid),
+    HAS("COMPRESS=DEFLATE", compress),
 #undef HAS
 };
 
@@ -331,6 +335,7 @@ static int introduce(struct imap *im, struct fault *f)
 
 static int establish(struct imap *im, struct fault *f)
 {
+    struct worker_error e;
     bool preauth = false;
     bool upgrade = im->account->tunnel == NULL && im->account->tls == CONFIG_TLS_STARTTLS;
     int r = transport(im, f);
@@ -354,7 +359,29 @@ static int establish(struct imap *im, struct fault *f)
         im->about.steps |= WORKER_STEP_LOGGED_IN;
     if (r == 0 && !preauth)
         r = capabilities(im, f);
+    if (r == 0 && imap_compress_begin(im, &e) != WORKER_DONE)
+        r = open_fault(im, &e, f);
     return r == 0 ? introduce(im, f) : r;
+}
+
+/* A connection that never opened left nothing unsettled: it is closed, not dead. */
+static int try_to_establish(struct imap *im, struct fault *f)
+{
+    im->bye[0] = '\0';
+    im->command_max = COMMAND_MAX;
+    im->select_plain = false;
+    snprintf(im->about.tls, sizeof im->about.tls, "none");
+    im->about.certificate[0] = im->about.login[0] = im->about.capabilities[0] = '\0';
+    im->about.steps = 0;
+    peer_name(im);
+    if (cancel_is_set(&im->cancel))
+        return fault_set(f, FAULT_AGAIN, -ECANCELED, "cancelled");
+    int r = establish(im, f);
+    if (r < 0 && im->stream != NULL && im->stream->err == 0)
+        im->stream->err = r;
+    if (r < 0)
+        imap_close(im);
+    return r;
 }
 
 enum worker_result imap_open(struct imap *im, struct fault *f)
@@ -368,22 +395,12 @@ enum worker_result imap_open(struct imap *im, struct fault *f)
         fault_set(f, FAULT_AGAIN, -ECONNRESET, "%s: the connection was lost", im->about.peer);
         return WORKER_BROKEN;
     }
-    im->bye[0] = '\0';
-    im->command_max = COMMAND_MAX;
-    im->select_plain = false;
-    snprintf(im->about.tls, sizeof im->about.tls, "none");
-    im->about.certificate[0] = im->about.login[0] = im->about.capabilities[0] = '\0';
-    im->about.steps = 0;
-    peer_name(im);
-    int r =
-        cancel_is_set(&im->cancel) ? fault_set(f, FAULT_AGAIN, -ECANCELED, "cancelled") : establish(im, f);
-    if (r < 0) {
-        /* A connection that never opened left nothing unsettled. */
-        if (im->stream != NULL && im->stream->err == 0)
-            im->stream->err = r;
-        imap_close(im);
+    bool failed = im->compress.failed;
+    int r = try_to_establish(im, f);
+    if (r < 0 && im->compress.failed && !failed)
+        r = try_to_establish(im, f);
+    if (r < 0)
         return cancel_is_set(&im->cancel) ? WORKER_CANCELLED : r == -ENOMEM ? WORKER_LOCAL : WORKER_BROKEN;
-    }
     im->state = IMAP_OPEN;
     im->about.connected = true;
     log_debug("%s: session open, %s, speed %d", im->about.peer, im->about.tls, im->about.speed);

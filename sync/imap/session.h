@@ -34,7 +34,7 @@ typedef int imap_each(void *arg, const struct reply *r);
 struct imap_capabilities {
     bool condstore, qresync /* offered */, enable, uidplus, move, idle, unselect, id, esearch;
     bool list_extended, list_status, special_use, literal_plus, literal_minus, binary, sasl_ir;
-    bool starttls, login_disabled, auth_plain, quota, objectid;
+    bool starttls, login_disabled, auth_plain, quota, objectid, compress;
 };
 
 /* The mailbox that is selected; all zero when none is. */
@@ -57,12 +57,23 @@ struct imap_view {
     unsigned looks;         /* scans since */
 };
 
+/* compress.c */
+struct imap_compress {
+    bool offered;     /* by the server, in an earlier session too */
+    bool failed;      /* it does not work with this server */
+    bool far;         /* the line is long */
+    bool unwanted;    /* this session has nothing to gain by it. Whoever opens it says so */
+    unsigned tag;     /* of a COMPRESS behind the login; 0: none */
+    int64_t began_ms; /* CLOCK_BOOTTIME of the connection */
+};
+
 struct imap {
     struct worker worker; /* first */
     const struct config_account *account;
     struct keywords *keywords;
     struct cancel cancel;
     int connect_ms, idle_ms;
+    int far_ms; /* a greeting that takes as long is that of a server far away */
     enum { IMAP_CLOSED, IMAP_OPEN, IMAP_DEAD } state;
     mailimap *etpan;       /* open only; owns stream */
     struct stream *stream; /* its innermost part */
@@ -73,6 +84,7 @@ struct imap {
     size_t command_max;
     struct imap_selected selected;
     struct imap_view view;
+    struct imap_compress compress;
     struct imap_selected watched; /* as watch last saw it: name and numbers */
     struct buf octets;            /* of the reply being looked at */
     struct reply done;            /* the last tagged reply; points into octets */
@@ -177,6 +189,20 @@ enum worker_result imap_select_ahead(struct imap *im, const char *mailbox, struc
 void imap_selected_now(struct imap *im, const struct imap_selecting *s); /* when its answer has come */
 /* WORKER_GONE when what is selected has another UIDVALIDITY; 0, here or there, is not compared (case 72). */
 enum worker_result imap_check_validity(const struct imap *im, uint32_t uidvalidity, struct worker_error *e);
+
+/* compress.c */
+/* The greeting has come: is the line long? */
+void imap_compress_measure(struct imap *im);
+/* Adds COMPRESS to the last line of a login, which has no CRLF yet, if it may be sent there. */
+void imap_compress_with_login(struct imap *im, struct buf *line);
+/* Reads the answer to that, behind the login's. WORKER_DONE, also where it was refused; or the session broke.
+ */
+enum worker_result imap_compress_end(struct imap *im, struct worker_error *e);
+/* What the server offers is known: compresses, if that was not asked for with the login. As
+ * imap_compress_end.
+ */
+enum worker_result imap_compress_begin(struct imap *im, struct worker_error *e);
+void imap_compress_broke(struct imap *im); /* before the stream of a session that ends goes away */
 
 /* view.c */
 void imap_view_lose(struct imap *im);                        /* until the next SELECT nothing is known */

@@ -99,6 +99,7 @@ void stream_free(struct stream *s)
     if (s->ssl != NULL && s->err == 0)
         SSL_shutdown(s->ssl);
     SSL_free(s->ssl);
+    deflate_free(s->deflate);
     io_close(&s->fd);
     if (s->child > 0)
         child_end(s->child);
@@ -133,7 +134,7 @@ static int tls_result(const struct stream *s, int r, short *events)
 }
 
 /* One attempt: a count, -EAGAIN with what to wait for, or the failure. */
-static ssize_t read_some(struct stream *s, void *out, size_t size, short *events)
+static ssize_t receive_some(struct stream *s, void *out, size_t size, short *events)
 {
     if (s->ssl != NULL) {
         ERR_clear_error();
@@ -146,6 +147,14 @@ static ssize_t read_some(struct stream *s, void *out, size_t size, short *events
     if (r == 0)
         return -ECONNRESET;
     return r > 0 ? r : errno == EWOULDBLOCK || errno == EINTR ? -EAGAIN : -errno;
+}
+
+static ssize_t read_some(struct stream *s, void *out, size_t size, short *events)
+{
+    ssize_t r = receive_some(s, out, size, events);
+    if (r > 0)
+        s->in += (size_t)r;
+    return r;
 }
 
 static ssize_t write_some(struct stream *s, const void *data, size_t length, short *events)
@@ -161,27 +170,51 @@ static ssize_t write_some(struct stream *s, const void *data, size_t length, sho
     return r >= 0 ? r : errno == EWOULDBLOCK || errno == EINTR ? -EAGAIN : -errno;
 }
 
+/* One attempt to bring what is compressed to where it is inflated. */
+static ssize_t bring_some(struct stream *s, short *events)
+{
+    size_t size;
+    void *space = deflate_space(s->deflate, &size);
+    ssize_t r = read_some(s, space, size, events);
+    if (r > 0)
+        deflate_came(s->deflate, (size_t)r);
+    return r;
+}
+
+/* One attempt to get what is to be read. 0: something came, and there may be more, but no octet of text. */
+static ssize_t take_some(struct stream *s, void *out, size_t size, short *events)
+{
+    if (s->deflate == NULL)
+        return read_some(s, out, size, events);
+    ssize_t r = deflate_take(s->deflate, out, size);
+    if (r != 0)
+        return r;
+    r = bring_some(s, events);
+    return r > 0 ? 0 : r;
+}
+
 ssize_t stream_read(struct stream *s, void *out, size_t size)
 {
     int64_t deadline = clock_boot_ms() + s->idle_ms;
     while (s->err == 0) {
         short events = POLLIN;
         /* Also when data never ceases to come, a cancel must be seen. */
-        ssize_t r = cancel_is_set(s->cancel) ? -ECANCELED : read_some(s, out, size, &events);
+        ssize_t r = cancel_is_set(s->cancel) ? -ECANCELED : take_some(s, out, size, &events);
         if (r > 0) {
-            s->in += (size_t)r;
             int g = guard_feed(&s->guard, out, (size_t)r);
             return g < 0 ? fail(s, g) : r;
         }
         if (r == -EAGAIN)
             r = stream_poll(s->fd, events, s->cancel, deadline);
+        else if (r == 0 && clock_boot_ms() > deadline) /* empty blocks, one after the other */
+            r = -ETIMEDOUT;
         if (r < 0)
             fail(s, (int)r);
     }
     return s->err;
 }
 
-int stream_write(struct stream *s, const void *data, size_t length)
+static int write_all(struct stream *s, const void *data, size_t length)
 {
     const char *p = data;
     int64_t deadline = clock_boot_ms() + s->idle_ms;
@@ -202,16 +235,56 @@ int stream_write(struct stream *s, const void *data, size_t length)
     return s->err;
 }
 
+int stream_write(struct stream *s, const void *data, size_t length)
+{
+    CLEANUP(buf_finish) struct buf packed = {0};
+    if (s->deflate == NULL || !deflate_is_on(s->deflate))
+        return write_all(s, data, length);
+    int r = s->err == 0 ? deflate_pack(s->deflate, data, length, &packed) : 0;
+    return r < 0 ? fail(s, r) : write_all(s, packed.data, packed.length);
+}
+
+/* What can be read without waiting: 1, 0, or the failure. What came may be no more than the end of a block.
+ */
+static int inflate_waiting(struct stream *s)
+{
+    int ready = deflate_ready(s->deflate);
+    while (ready == 0 && !cancel_is_set(s->cancel)) {
+        short events;
+        ssize_t r = bring_some(s, &events);
+        if (r < 0)
+            return r == -EAGAIN ? 0 : (int)r;
+        ready = deflate_ready(s->deflate);
+    }
+    return ready;
+}
+
 int stream_wait(struct stream *s, int64_t deadline_ms)
 {
     if (s->err < 0)
         return s->err;
-    if ((s->mail != NULL && s->mail->read_buffer_len > 0) || (s->ssl != NULL && SSL_pending(s->ssl) > 0))
+    if (s->mail != NULL && s->mail->read_buffer_len > 0)
         return 1;
-    int r = stream_poll(s->fd, POLLIN, s->cancel, deadline_ms);
-    if (r == -ETIMEDOUT)
-        return 0;
-    return r < 0 ? fail(s, r) : 1;
+    if (s->deflate == NULL && s->ssl != NULL && SSL_pending(s->ssl) > 0)
+        return 1;
+    for (;;) {
+        int r = s->deflate != NULL ? inflate_waiting(s) : 0;
+        if (r != 0)
+            return r < 0 ? fail(s, r) : 1;
+        r = stream_poll(s->fd, POLLIN, s->cancel, deadline_ms);
+        if (r == -ETIMEDOUT)
+            return 0;
+        if (r < 0)
+            return fail(s, r);
+        if (s->deflate == NULL)
+            return 1;
+    }
+}
+
+int stream_ask_deflate(struct stream *s)
+{
+    s->deflate = deflate_new();
+    return s->deflate != NULL ? 0 : -ENOMEM;
 }
 
 /* libetpan's view. Its functions look at -1 only; the reason stays in s->err. */

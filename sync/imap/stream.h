@@ -15,6 +15,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 #include "config.h"
+#include "deflate.h"
 #include "fault.h"
 #include "guard.h"
 
@@ -32,14 +33,15 @@ bool cancel_is_set(const struct cancel *c);
 struct ssl_st;
 
 struct stream {
-    int fd;                /* non-blocking */
-    pid_t child;           /* the tunnel's shell and its process group, 0 for none */
-    struct ssl_st *ssl;    /* NULL: plain */
-    struct cancel *cancel; /* the worker's */
+    int fd;                  /* non-blocking */
+    pid_t child;             /* the tunnel's shell and its process group, 0 for none */
+    struct ssl_st *ssl;      /* NULL: plain */
+    struct deflate *deflate; /* NULL: nobody has asked for COMPRESS */
+    struct cancel *cancel;   /* the worker's */
     int idle_ms;
     int err; /* the first failure, negative errno, sticky */
     struct guard guard;
-    uint64_t in, out; /* octets */
+    uint64_t in, out; /* octets, of what goes over the line: compressed, but not encrypted */
     mailstream *mail; /* what libetpan sees; owns this stream once made */
 };
 
@@ -57,6 +59,9 @@ int stream_write(struct stream *s, const void *data, size_t length); /* all of i
 /* Waits for something to read: 1, 0 when the deadline passed (the stream is as good as before), or a negative
  * errno. */
 int stream_wait(struct stream *s, int64_t deadline_ms);
+
+/* COMPRESS is about to be sent (deflate.h). What was read before must have been taken. 0, -ENOMEM. */
+int stream_ask_deflate(struct stream *s);
 
 /* Wraps it for libetpan: closing the mailstream frees the stream. NULL without memory. */
 mailstream *stream_mailstream(struct stream *s);

@@ -92,6 +92,7 @@ enum worker_result imap_watch(struct worker *w, const char *mailbox, int timeout
 {
     struct imap *im = imap_of(w);
     int64_t deadline = clock_boot_ms() + timeout_ms;
+    im->compress.unwanted = im->state == IMAP_CLOSED;
     enum worker_result r = imap_ready(im, e);
     if (r == WORKER_DONE)
         r = imap_need(im, mailbox, 0, e);

@@ -7,6 +7,7 @@
 #define CONNECT_MS 20000
 #define IDLE_MS 60000  /* without progress */
 #define FRESH_MS 30000 /* a reply so lately needs no proof of life */
+#define FAR_MS 20
 
 static enum worker_result worker_open(struct worker *w, struct fault *f)
 {
@@ -54,6 +55,7 @@ static void describe(struct worker *w, struct worker_description *ret)
 {
     struct imap *im = imap_of(w);
     *ret = im->about;
+    ret->deflates = im->compress.offered && !im->compress.failed;
     ret->idle = im->has.idle;
     ret->move = im->has.move;
     ret->uidplus = im->has.uidplus;
@@ -81,7 +83,7 @@ static const struct worker_ops ops = {
     .describe = describe,
 };
 
-struct worker *imap_worker_new(const struct config_account *account, struct keywords *keywords)
+struct worker *imap_worker_new(const struct config_account *account, struct keywords *keywords, bool deflates)
 {
     struct imap *im = calloc(1, sizeof *im);
     if (im == NULL)
@@ -91,6 +93,8 @@ struct worker *imap_worker_new(const struct config_account *account, struct keyw
     im->keywords = keywords;
     im->connect_ms = CONNECT_MS;
     im->idle_ms = IDLE_MS;
+    im->far_ms = FAR_MS;
+    im->compress.offered = deflates;
     if (cancel_init(&im->cancel) == 0)
         return &im->worker;
     free(im);

@@ -1,30 +1,52 @@
 #include "fake.h"
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #define PATIENCE_S 10
 
 struct peer {
     int fd;
     char tag[32];
+    bool compressed;
+    z_stream in, out;
 };
 
-static int get_line(int fd, char *out, size_t size)
+static bool get_octet(struct peer *p, char *ret)
+{
+    Bytef octet;
+    if (!p->compressed)
+        return recv(p->fd, ret, 1, 0) == 1;
+    p->in.next_out = (Bytef *)ret;
+    p->in.avail_out = 1;
+    while (inflate(&p->in, Z_SYNC_FLUSH) >= Z_OK || p->in.avail_in == 0) {
+        if (p->in.avail_out == 0)
+            return true;
+        if (recv(p->fd, &octet, 1, 0) != 1)
+            return false;
+        p->in.next_in = &octet;
+        p->in.avail_in = 1;
+    }
+    return false;
+}
+
+static int get_line(struct peer *p, char *out, size_t size)
 {
     size_t n = 0;
-    while (n + 1 < size && recv(fd, out + n, 1, 0) == 1)
+    while (n + 1 < size && get_octet(p, out + n))
         if (out[n++] == '\n')
             break;
     out[n] = '\0';
     return n > 0 && out[n - 1] == '\n' ? 0 : -1;
 }
 
-static void put(int fd, const char *data, size_t length, size_t piece)
+static void put_raw(int fd, const char *data, size_t length, size_t piece)
 {
     while (length > 0) {
         ssize_t n = send(fd, data, length < piece ? length : piece, MSG_NOSIGNAL);
@@ -35,7 +57,45 @@ static void put(int fd, const char *data, size_t length, size_t piece)
     }
 }
 
-static void put_text(const struct peer *p, const char *text, size_t piece)
+static void put(struct peer *p, const char *data, size_t length, size_t piece)
+{
+    char packed[65536];
+    if (!p->compressed) {
+        put_raw(p->fd, data, length, piece);
+        return;
+    }
+    p->out.next_in = (Bytef *)data;
+    p->out.avail_in = (uInt)length;
+    p->out.next_out = (Bytef *)packed;
+    p->out.avail_out = sizeof packed;
+    deflate(&p->out, Z_SYNC_FLUSH);
+    put_raw(p->fd, packed, sizeof packed - p->out.avail_out, piece);
+}
+
+static void compress_from_now(struct peer *p)
+{
+    p->compressed = true;
+    if (inflateInit2(&p->in, -MAX_WBITS) != Z_OK ||
+        deflateInit2(&p->out, Z_DEFAULT_COMPRESSION, Z_DEFLATED, -MAX_WBITS, 8, Z_DEFAULT_STRATEGY) != Z_OK)
+        abort();
+}
+
+/* A stored block of nothing, as a flush ends with. */
+static void put_empty_blocks(struct peer *p, long n)
+{
+    for (; n > 0; n--) {
+        put_raw(p->fd, "\0\0\0\377\377", 5, 5);
+        usleep(10000);
+    }
+}
+
+static void cork(int fd, const char *text)
+{
+    const int on = text[0] == '1';
+    setsockopt(fd, IPPROTO_TCP, TCP_CORK, &on, sizeof on);
+}
+
+static void put_text(struct peer *p, const char *text, size_t piece)
 {
     char line[8192];
     size_t n = 0;
@@ -47,13 +107,13 @@ static void put_text(const struct peer *p, const char *text, size_t piece)
     }
     line[n++] = '\r';
     line[n++] = '\n';
-    put(p->fd, line, n, piece);
+    put(p, line, n, piece);
 }
 
 static void expect(struct fake *f, struct peer *p, const char *text)
 {
     char line[16384];
-    if (get_line(p->fd, line, sizeof line) < 0) {
+    if (get_line(p, line, sizeof line) < 0) {
         snprintf(f->wrong, sizeof f->wrong, "no line, expected: %s", text);
         return;
     }
@@ -73,12 +133,12 @@ static void swallow(int fd, long n)
     }
 }
 
-static void repeat(int fd, char c, long n)
+static void repeat(struct peer *p, char c, long n)
 {
     char piece[4096];
     memset(piece, c, sizeof piece);
     for (; n > 0; n -= (long)sizeof piece)
-        put(fd, piece, n < (long)sizeof piece ? (size_t)n : sizeof piece, sizeof piece);
+        put(p, piece, n < (long)sizeof piece ? (size_t)n : sizeof piece, sizeof piece);
 }
 
 static void step(struct fake *f, struct peer *p, const char *line)
@@ -95,14 +155,26 @@ static void step(struct fake *f, struct peer *p, const char *line)
         put_text(p, text, 1);
         return;
     case 'R':
-        put(p->fd, text, strlen(text), SIZE_MAX);
+        put(p, text, strlen(text), SIZE_MAX);
         return;
     case 'N':
         swallow(p->fd, atol(text));
         return;
     case 'A':
     case '(':
-        repeat(p->fd, line[0] == 'A' ? 'a' : '(', atol(text));
+        repeat(p, line[0] == 'A' ? 'a' : '(', atol(text));
+        return;
+    case 'D':
+        usleep((useconds_t)atol(text) * 1000);
+        return;
+    case 'K':
+        cork(p->fd, text);
+        return;
+    case 'Z':
+        compress_from_now(p);
+        return;
+    case 'E':
+        put_empty_blocks(p, atol(text));
         return;
     case 'H':
         swallow(p->fd, INT32_MAX);
@@ -126,6 +198,10 @@ static void *serve(void *arg)
     for (const char *const *line = f->script; *line != NULL && f->wrong[0] == '\0'; line++)
         step(f, &p, *line);
     close(p.fd);
+    if (p.compressed) {
+        inflateEnd(&p.in);
+        deflateEnd(&p.out);
+    }
     return NULL;
 }
 

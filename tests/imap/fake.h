@@ -8,6 +8,10 @@
  *   "N:n"     reads n octets
  *   "A:n"     sends n times the letter a
  *   "(:n"     sends n parentheses
+ *   "D:ms"    waits that long
+ *   "K:1"     keeps what is sent from here on, until "K:0" sends it all at once
+ *   "Z"       from here on both directions are compressed (RFC 4978)
+ *   "E:n"     sends n empty blocks of that, one every 10 ms
  *   "H"       waits until the client closes
  * The end of the script closes the connection. What did not go by the script is told by fake_stop.
  */

@@ -1,7 +1,7 @@
 """An IMAP server in memory that tests can bend: correct by default, with the extensions that its capabilities name.
 
 It knows IMAP4rev1 as far as mailmount speaks it, and UIDPLUS, MOVE, CONDSTORE, QRESYNC, ESEARCH, LIST-EXTENDED, LIST-STATUS,
-SPECIAL-USE, ENABLE, UNSELECT, ID, NAMESPACE, IDLE and LITERAL+ where `capability` has them (fakesession.py). What an honest
+SPECIAL-USE, ENABLE, UNSELECT, ID, NAMESPACE, IDLE, LITERAL+ and COMPRESS where `capability` has them (fakesession.py). What an honest
 server would not do is in lies.py, one class a lie; `tell` throws their switches, also while clients are connected.
 """
 import itertools

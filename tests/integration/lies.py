@@ -11,7 +11,7 @@ import fakeserver
 from fakesession import SYSTEM, Session
 
 KINDS = {"full": fakeserver.FULL, "condstore": fakeserver.CONDSTORE, "plain": fakeserver.PLAIN, "bare": fakeserver.BARE,
-         "ids": fakeserver.FULL + " OBJECTID", "move": fakeserver.BARE + " MOVE"}
+         "ids": fakeserver.FULL + " OBJECTID", "compress": fakeserver.FULL + " COMPRESS=DEFLATE", "move": fakeserver.BARE + " MOVE"}
 
 
 class Lie(Session):
@@ -34,6 +34,30 @@ class Lie(Session):
 class Honest(Lie):
     """None at all: what the tests expect must hold without lies, too."""
     kinds = tuple(KINDS)
+
+
+# The line
+
+class CompressRefused(Lie):
+    kinds = ("compress",)
+
+    def do_compress(self, rest, literals):
+        return b"NO not today"
+
+
+class CompressIsText(Lie):
+    """All goes on as if nothing had been agreed on."""
+    kinds = ("compress",)
+
+    def compress(self):
+        pass
+
+
+class CompressHangsUp(Lie):
+    kinds = ("compress",)
+
+    def do_compress(self, rest, literals):
+        raise ConnectionError
 
 
 # UIDs and UIDVALIDITY

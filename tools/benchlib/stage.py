@@ -97,7 +97,7 @@ class Stage:
 
     @cached_property
     def compressing_server(self):
-        """It offers COMPRESS, which on loopback costs more than it saves."""
+        """It offers COMPRESS, which on a short line costs more than it saves."""
         return self.new_server("compressing", plugins="zlib", imap_plugins="imap_zlib")
 
     def new_user(self, corpus, server=None):
@@ -156,10 +156,10 @@ class Stage:
         self.closers.append(made)
         return made
 
-    def noted_wire(self, port):
+    def noted_wire(self, port, round_trip_ms=0):
         """(wire, notes)"""
         notes = Notes()
-        made = Wire(port, note=notes)
+        made = Wire(port, round_trip_ms / 2000, note=notes)
         self.closers.append(made)
         return made, notes
 
