@@ -101,6 +101,7 @@ static int insert_hold(cache_tx *tx, int64_t mailbox, int side, bool whole, enum
     put_int(s, whole);
     put_int(s, state);
     put_int(s, clock_now_ns() / 1000000000);
+    tx->held = HELD_SOMETHING;
     int err = statement_run(s);
     if (!err)
         *ret = sqlite3_last_insert_rowid(tx->rd.db);
@@ -158,6 +159,10 @@ int held_release(cache_tx *tx, int64_t message)
     static const char sql_empty[] = "DELETE FROM held WHERE id = ? AND whole = 0"
                                     " AND NOT EXISTS (SELECT 1 FROM held_message WHERE held = held.id)";
     struct held h;
+    if (tx->held == HELD_UNKNOWN)
+        tx->held = held_any(&tx->rd) ? HELD_SOMETHING : HELD_NOTHING;
+    if (tx->held == HELD_NOTHING)
+        return 0;
     int err = held_of_message(&tx->rd, message, &h);
     if (err)
         return err == -ENOENT ? 0 : err;

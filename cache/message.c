@@ -328,30 +328,19 @@ static int update_row(cache_tx *tx, const struct message *before, const struct m
     return statement_change(s);
 }
 
-/* The stored row, or for a new one an empty row that is not shown, and an id. */
-static int prepare_put(cache_tx *tx, struct message *before, struct message *next)
+/* before: the stored row, or for a new one an empty row that is not shown, while m has its id. */
+static int put_row(cache_tx *tx, const struct message *before, struct message *m)
 {
-    if (next->id)
-        return message_get(&tx->rd, next->id, before);
-    *before = (struct message){.state = MESSAGE_GONE};
-    next->id = next_id(tx);
-    return next->id < 0 ? (int)next->id : 0;
-}
-
-int message_put(cache_tx *tx, struct message *m)
-{
-    struct message before, next = *m;
-    int err = prepare_put(tx, &before, &next);
-    if (!err)
-        err = settle_name(tx, &before, &next);
+    struct message next = *m;
+    int err = settle_name(tx, before, &next);
     if (err)
         return err;
-    bool concerns_the_engine = derive(tx, &before, &next);
-    err = before.id ? update_row(tx, &before, &next) : insert_row(tx, &next);
-    if (!err && before.id && !same_held(&before, &next))
+    bool concerns_the_engine = derive(tx, before, &next);
+    err = before->id ? update_row(tx, before, &next) : insert_row(tx, &next);
+    if (!err && before->id && !same_held(before, &next))
         err = held_release(tx, next.id);
     if (!err)
-        err = announce_difference(tx, &before, &next);
+        err = announce_difference(tx, before, &next);
     if (err)
         return err;
     if (concerns_the_engine)
@@ -361,6 +350,28 @@ int message_put(cache_tx *tx, struct message *m)
         next.links = 0;
     *m = next;
     return 0;
+}
+
+static int put_new(cache_tx *tx, int64_t id, struct message *m)
+{
+    const struct message nothing = {.state = MESSAGE_GONE};
+    struct message next = *m;
+    next.id = id;
+    int err = put_row(tx, &nothing, &next);
+    if (!err)
+        *m = next;
+    return err;
+}
+
+int message_put(cache_tx *tx, struct message *m)
+{
+    struct message before;
+    if (m->id) {
+        int err = message_get(&tx->rd, m->id, &before);
+        return err ? err : put_row(tx, &before, m);
+    }
+    int64_t id = next_id(tx);
+    return id < 0 ? (int)id : put_new(tx, id, m);
 }
 
 int message_set_flags(cache_tx *tx, struct message *m, flags_t flags)
@@ -413,31 +424,19 @@ int message_forget(cache_tx *tx, int64_t id)
     return err;
 }
 
-int message_new_wanted(cache_tx *tx, int64_t mailbox, flags_t flags, int64_t date_s, int zone_min,
-                       int64_t size, struct message *ret)
+int message_new(cache_tx *tx, struct message *m)
 {
-    struct message m = {.mailbox = mailbox,
-                        .sub = flags & FLAG_SEEN ? SUB_CUR : SUB_NEW,
-                        .state = MESSAGE_WANTED,
-                        .flags = flags,
-                        .size = size,
-                        .wire_size = size,
-                        .date_s = date_s,
-                        .zone_min = zone_min};
-    bool keywords = flags & ~FLAGS_SYSTEM;
+    bool keywords = m->flags & ~FLAGS_SYSTEM;
     struct maildir_letters letters;
     char base[MAILDIR_NAME_MAX + 1];
     int64_t id = next_id(tx);
     if (id < 0)
         return (int)id;
-    int err = maildir_fresh(seconds_of(&m), id, cache_host(tx->rd.cache), base);
+    m->sub = m->flags & FLAG_SEEN ? SUB_CUR : SUB_NEW;
+    int err = maildir_fresh(seconds_of(m), id, cache_host(tx->rd.cache), base);
     if (!err && keywords)
-        err = mailbox_letters_for(tx, mailbox, flags, &letters);
+        err = mailbox_letters_for(tx, m->mailbox, m->flags, &letters);
     if (!err)
-        err = maildir_rename(base, flags, keywords ? &letters : NULL, m.sub == SUB_CUR, m.name);
-    if (!err)
-        err = message_put(tx, &m);
-    if (!err)
-        *ret = m;
-    return err;
+        err = maildir_rename(base, m->flags, keywords ? &letters : NULL, m->sub == SUB_CUR, m->name);
+    return err ? err : put_new(tx, id, m);
 }

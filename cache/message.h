@@ -98,9 +98,9 @@ int message_clean(cache_tx *tx, int64_t id);
  * its body: see body_collect. */
 int message_forget(cache_tx *tx, int64_t id);
 
-/* A fresh row for mail from the server: WANTED, in new or cur by flags, with a fresh name. */
-int message_new_wanted(cache_tx *tx, int64_t mailbox, flags_t flags, int64_t date_s, int zone_min,
-                       int64_t size, struct message *ret);
+/* A fresh row for mail from the server: in new or cur by its flags, with a fresh name. All else is the
+ * caller's: WANTED, as a rule, with the mailbox, and what the server tells. */
+int message_new(cache_tx *tx, struct message *m);
 
 /* Extra names of a row, in tmp only (link() from tmp into new or cur: the row moves, tmp keeps an extra
  * name). */

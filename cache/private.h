@@ -66,6 +66,7 @@ struct cache_tx {
     int err;           /* of something that could not be said at once: fails the change */
     int64_t last_ns;   /* what cache_tx_now gave last */
     unsigned keywords; /* how many of the account's are in the table */
+    enum { HELD_UNKNOWN, HELD_NOTHING, HELD_SOMETHING } held; /* held.c: looked up once a transaction */
 
     struct cache_event *event;
     size_t events, events_cap;

@@ -159,6 +159,7 @@ static int begin_group(struct writer *w, bool full)
     static const char sql[] = "BEGIN IMMEDIATE";
     w->wrote = false;
     w->tx.events = 0;
+    w->tx.held = HELD_UNKNOWN;
     w->tx.workless_n = 0;
     int err = set_durability(w, full);
     return err ? err : statement_do(&w->tx.rd, sql);

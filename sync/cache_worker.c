@@ -49,13 +49,17 @@ static int copy_here(cache_tx *tx, const struct brain_op *op, struct message *m,
 {
     if (m->id)
         return come_back(tx, m, op);
-    int r = message_new_wanted(tx, mailbox, op->add, news->date_s, news->zone_min, news->size, m);
-    if (r < 0 || (!news->message_id && !news->bare))
-        return r;
-    m->message_id = news->message_id;
+    *m = (struct message){.mailbox = mailbox,
+                          .state = MESSAGE_WANTED,
+                          .flags = op->add,
+                          .size = news->size,
+                          .wire_size = news->size,
+                          .date_s = news->date_s,
+                          .zone_min = news->zone_min,
+                          .message_id = news->message_id};
     if (news->bare)
         message_set_bare(m);
-    return message_put(tx, m);
+    return message_new(tx, m);
 }
 
 static int remove_here(cache_tx *tx, struct message *m)
@@ -101,6 +105,21 @@ static bool is_base(cache_rd *rd, const struct base_state *b)
            now.flags == b->flags;
 }
 
+int cache_worker_settle(cache_tx *tx, struct message *m, const struct base_state *b)
+{
+    bool here = m->state != MESSAGE_GONE && cache_worker_is_mail(m);
+    bool equal =
+        b ? here && m->mailbox == b->mailbox && m->flags == b->flags && m->state != MESSAGE_WRITING : !here;
+    /* What was removed here, and is there still, is what the hold is about (case 75). */
+    int r = b && m->state == MESSAGE_GONE ? 0 : held_release(tx, m->id);
+    if (r < 0 || m->dirty == !equal)
+        return r;
+    if (equal)
+        return message_clean(tx, m->id);
+    m->dirty = true;
+    return message_put(tx, m);
+}
+
 int cache_worker_agree(cache_tx *tx, int64_t message, const struct base_state *b)
 {
     struct message m;
@@ -111,19 +130,5 @@ int cache_worker_agree(cache_tx *tx, int64_t message, const struct base_state *b
         r = base_forget(tx, message);
     else if (r == 0 && !is_base(cache_tx_rd(tx), b))
         r = base_put(tx, b);
-    if (r < 0)
-        return r;
-    bool here = m.state != MESSAGE_GONE && cache_worker_is_mail(&m);
-    bool equal =
-        b ? here && m.mailbox == b->mailbox && m.flags == b->flags && m.state != MESSAGE_WRITING : !here;
-    /* What was removed here, and is there still, is what the hold is about (case 75). */
-    r = b && m.state == MESSAGE_GONE ? 0 : held_release(tx, message);
-    if (r < 0)
-        return r;
-    if (equal)
-        return message_clean(tx, message);
-    if (m.dirty)
-        return 0;
-    m.dirty = true;
-    return message_put(tx, &m);
+    return r < 0 ? r : cache_worker_settle(tx, &m, b);
 }

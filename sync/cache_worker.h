@@ -38,3 +38,5 @@ int cache_worker_apply(cache_tx *tx, const struct brain_op *op, struct message *
 
 /* Sets the base of a row (b NULL: none), and its dirty mark to whether the row now differs from it. */
 int cache_worker_agree(cache_tx *tx, int64_t message, const struct base_state *b);
+/* The same where that is the base already, and m the row as it is stored. */
+int cache_worker_settle(cache_tx *tx, struct message *m, const struct base_state *b);

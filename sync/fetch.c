@@ -399,7 +399,7 @@ static int put_body(cache_tx *tx, const struct fetch *f, struct wanted *row)
     r = message_put(tx, &m);
     if (r == 0)
         r = failure_forget(tx, m.id, 0);
-    return r < 0 && r != -ENOENT ? r : cache_worker_agree(tx, m.id, &base);
+    return r < 0 && r != -ENOENT ? r : cache_worker_settle(tx, &m, &base);
 }
 
 static int put_bodies(cache_tx *tx, void *arg)

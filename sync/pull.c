@@ -98,7 +98,7 @@ static int collect_changes(struct pull *p)
 struct row {
     struct message m;
     struct base_state base;
-    bool has_base, skip, held;
+    bool has_base, skip, held, made;
 };
 
 /* Messages on their way out of this mailbox: their old place is ours to clear, not new mail (case 48). */
@@ -186,7 +186,10 @@ static int settle_row(cache_tx *tx, struct pull *p, const struct change *c, stru
     }
     struct base_state base = {
         .mailbox = p->box.id, .uid = c->uid, .message = row->m.id, .flags = c->news.flags};
-    return cache_worker_agree(tx, row->m.id, &base);
+    if (!row->made)
+        return cache_worker_agree(tx, row->m.id, &base);
+    int r = base_put(tx, &base);
+    return r < 0 ? r : cache_worker_settle(tx, &row->m, &base);
 }
 
 static int apply_batch(cache_tx *tx, struct pull *p, struct row *rows, struct arena *arena)
@@ -232,6 +235,7 @@ static int apply_batch(cache_tx *tx, struct pull *p, struct row *rows, struct ar
             row->held = true;
             continue;
         }
+        row->made = !row->m.id;
         p->fresh += op->verb == BRAIN_COPY;
         p->removed += op->verb == BRAIN_REMOVE;
         p->changed += op->verb == BRAIN_STORE;

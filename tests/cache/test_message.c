@@ -267,7 +267,14 @@ struct arrival {
 static int arrive(cache_tx *tx, void *arg)
 {
     struct arrival *a = arg;
-    return message_new_wanted(tx, a->box, a->flags, a->date_s, 60, 1234, &a->m);
+    a->m = (struct message){.mailbox = a->box,
+                            .state = MESSAGE_WANTED,
+                            .flags = a->flags,
+                            .size = 1234,
+                            .wire_size = 1234,
+                            .date_s = a->date_s,
+                            .zone_min = 60};
+    return message_new(tx, &a->m);
 }
 
 static void mail_from_the_server_is_wanted_and_newest_first(void **state)
