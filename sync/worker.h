@@ -46,7 +46,7 @@ struct worker_box {
     unsigned attributes; /* enum mailbox_attributes of cache/mailbox.h, by value: NOSELECT 1, NOINFERIORS 2,
                           * TRASH 8, JUNK 16, SENT 32, DRAFTS 64, ARCHIVE 128, SUBSCRIBED 256 */
     bool has_status;     /* the rest is known, and not stale */
-    uint32_t messages, uidnext, uidvalidity, unseen;
+    uint32_t messages, uidnext, uidvalidity;
     uint64_t modseq; /* HIGHESTMODSEQ, 0 when not offered */
     /* MAILBOXID (RFC 8474 4.1): the mailbox's for ever, and no other one's, whatever its name. NULL: not
      * told. */
@@ -240,8 +240,10 @@ struct worker_description {
     char capabilities[2048]; /* as it said last */
     enum worker_speed speed;
     bool idle, move, uidplus, list_status, literal_plus;
-    bool deflates;   /* it offers COMPRESS=DEFLATE, as far as we know, and has not got it wrong */
-    bool compressed; /* and this session uses it */
+    bool deflates;      /* it offers COMPRESS=DEFLATE, */
+    bool deflate_fails; /* and it does not work, */
+    bool compressed;    /* or this session uses it */
+    int64_t memory;     /* what the account's workers in the next process are to be told */
     int64_t append_limit; /* octets that a message may have (APPENDLIMIT, RFC 7889 2); 0: not told */
     uint64_t octets_in, octets_out, commands; /* of this worker, over all its sessions */
 };

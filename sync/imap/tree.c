@@ -184,8 +184,6 @@ static int status_item(struct tree *t, struct cursor *c, struct worker_box *b)
         b->uidnext = (uint32_t)n;
     else if (strcmp(word, "UIDVALIDITY") == 0)
         b->uidvalidity = (uint32_t)n;
-    else if (strcmp(word, "UNSEEN") == 0)
-        b->unseen = (uint32_t)n;
     else if (strcmp(word, "HIGHESTMODSEQ") == 0)
         b->modseq = n;
     return cursor_skip(c);
@@ -240,9 +238,9 @@ static bool tells_false_ids(const struct imap *im)
 static const char *status_items(const struct imap *im)
 {
     static const char *const items[2][2] = {
-        {"(MESSAGES UIDNEXT UIDVALIDITY UNSEEN)", "(MESSAGES UIDNEXT UIDVALIDITY UNSEEN MAILBOXID)"},
-        {"(MESSAGES UIDNEXT UIDVALIDITY UNSEEN HIGHESTMODSEQ)",
-         "(MESSAGES UIDNEXT UIDVALIDITY UNSEEN HIGHESTMODSEQ MAILBOXID)"},
+        {"(MESSAGES UIDNEXT UIDVALIDITY)", "(MESSAGES UIDNEXT UIDVALIDITY MAILBOXID)"},
+        {"(MESSAGES UIDNEXT UIDVALIDITY HIGHESTMODSEQ)",
+         "(MESSAGES UIDNEXT UIDVALIDITY HIGHESTMODSEQ MAILBOXID)"},
     };
     return items[im->has.condstore][im->has.objectid && !tells_false_ids(im)];
 }
@@ -448,7 +446,6 @@ static void join(struct tree *t)
             .messages = s->messages,
             .uidnext = s->uidnext,
             .uidvalidity = s->uidvalidity,
-            .unseen = s->unseen,
             .modseq = selected ? t->im->view.at.modseq : s->modseq, /* as the scans told it */
             .id = s->id,
         };

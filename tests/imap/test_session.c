@@ -168,7 +168,7 @@ static void test_one_round_trip(void **state)
         "S:$ OK [CAPABILITY IMAP4rev1 ID ENABLE QRESYNC LIST-STATUS] in",
         "C:ID (",
         "C:ENABLE QRESYNC",
-        "C:LIST \"\" \"*\" RETURN (SUBSCRIBED STATUS (MESSAGES UIDNEXT UIDVALIDITY UNSEEN HIGHESTMODSEQ))",
+        "C:LIST \"\" \"*\" RETURN (SUBSCRIBED STATUS (MESSAGES UIDNEXT UIDVALIDITY HIGHESTMODSEQ))",
         "S:* ID (\"name\" \"Fake\")",
         "S:m2 OK",
         "S:* ENABLED QRESYNC",

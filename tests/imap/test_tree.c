@@ -25,10 +25,10 @@ static void test_tree(void **state)
     (void)state;
     static const char *const script[] = {
         OPEN(" LIST-EXTENDED LIST-STATUS SPECIAL-USE CONDSTORE UNSELECT"),
-        "C:LIST \"\" \"*\" RETURN (SUBSCRIBED SPECIAL-USE STATUS (MESSAGES UIDNEXT UIDVALIDITY UNSEEN "
+        "C:LIST \"\" \"*\" RETURN (SUBSCRIBED SPECIAL-USE STATUS (MESSAGES UIDNEXT UIDVALIDITY "
         "HIGHESTMODSEQ))",
         "S:* LIST (\\Subscribed \\HasNoChildren) \"/\" inbox",
-        "S:* STATUS INBOX (MESSAGES 3 UIDNEXT 4 X-NEW (a b) UNSEEN NIL HIGHESTMODSEQ 9)",
+        "S:* STATUS INBOX (MESSAGES 3 UIDNEXT 4 X-NEW (a b) X-NONE NIL HIGHESTMODSEQ 9)",
         "S:* LIST (\\Trash) \"/\" {4}\r\na\"\\b (\"CHILDINFO\" (\"SUBSCRIBED\"))",
         "S:* LIST () \"/\" INBOX",
         "S:* LIST (\\NonExistent) NIL \"x]y\"",
@@ -56,7 +56,7 @@ static void test_tree(void **state)
                                         "S:* LSUB () \"/\" c",
                                         "S:* LSUB () \"/\" gone",
                                         "S:$ OK",
-                                        "C:STATUS \"INBOX\" (MESSAGES UIDNEXT UIDVALIDITY UNSEEN)",
+                                        "C:STATUS \"INBOX\" (MESSAGES UIDNEXT UIDVALIDITY)",
                                         "C:STATUS \"c\"",
                                         "S:* STATUS INBOX (MESSAGES 5)",
                                         "S:m5 OK",
@@ -88,7 +88,7 @@ static void test_mailbox_ids(void **state)
     (void)state;
     static const char *const script[] = {
         OPEN(" LIST-EXTENDED LIST-STATUS OBJECTID"),
-        "C:LIST \"\" \"*\" RETURN (SUBSCRIBED STATUS (MESSAGES UIDNEXT UIDVALIDITY UNSEEN MAILBOXID))",
+        "C:LIST \"\" \"*\" RETURN (SUBSCRIBED STATUS (MESSAGES UIDNEXT UIDVALIDITY MAILBOXID))",
         "S:* LIST () \"/\" a",
         "S:* LIST () \"/\" b",
         "S:* LIST () \"/\" c",

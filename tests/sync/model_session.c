@@ -146,8 +146,6 @@ static void fill_box(const struct session *s, const struct model_box *b, bool st
     ret->uidvalidity = b->uidvalidity;
     ret->id = s->m->features.objectid ? b->id : NULL;
     ret->modseq = s->m->features.speed == WORKER_SPEED_NONE ? 0 : b->modseq;
-    for (size_t i = 0; i < b->n; i++)
-        ret->unseen += !(b->message[i].flags & FLAG_SEEN);
 }
 
 struct listed {
