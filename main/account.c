@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -23,8 +24,7 @@
 static struct worker *new_worker(void *arg)
 {
     struct account *a = arg;
-    cache_rd *rd = cache_reader(a->cache);
-    return imap_worker_new(a->config, cache_keywords(a->cache), rd && cache_meta_get(rd, "deflates", 0));
+    return imap_worker_new(a->config, cache_keywords(a->cache), &a->worker_memory);
 }
 
 static int stop_at_first(void *arg, const struct mailbox *m)
@@ -34,11 +34,12 @@ static int stop_at_first(void *arg, const struct mailbox *m)
     return 1;
 }
 
-static int look_whether_fresh(struct account *a)
+static int look_what_is_known(struct account *a)
 {
     cache_rd *rd = cache_reader(a->cache);
     if (!rd)
         return -EIO;
+    atomic_store(&a->worker_memory, cache_meta_get(rd, "worker_memory", 0));
     int r = mailbox_each(rd, -1, 0, stop_at_first, NULL);
     if (r < 0)
         return r;
@@ -100,7 +101,7 @@ int account_open(struct account *a, const struct config_account *config, bool se
         return r;
     r = work_recover(a->cache);
     if (r == 0)
-        r = look_whether_fresh(a);
+        r = look_what_is_known(a);
     if (r < 0) {
         fault_set(f, FAULT_IO, r, "account %s: cache %s: %s", config->name, config->data_dir, strerror(-r));
         account_close(a);

@@ -10,6 +10,7 @@ struct account {
     const struct config_account *config; /* borrowed */
     struct cache *cache;
     struct engine *engine;
+    _Atomic int64_t worker_memory; /* see imap.h */
     bool fresh; /* no mailbox is known yet: nothing to list before the server was asked */
 };
 

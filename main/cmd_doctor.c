@@ -143,8 +143,10 @@ static void tell_session(const struct visit *v, const struct worker_description 
         d->server[0] != '\0' ? d->server : "does not say what it is (no ID)");
     say(MARK_NOTE, "capabilities", "%s", d->capabilities);
     if (d->deflates)
-        say(MARK_GOOD, "compression", "%s",
-            d->compressed ? "DEFLATE, since the line is long" : "offered; not used on this line");
+        say(d->deflate_fails ? MARK_NOTE : MARK_GOOD, "compression", "%s",
+            d->compressed      ? "DEFLATE, since the line is long"
+            : d->deflate_fails ? "offered, but it does not work with this server: not used"
+                               : "offered; not used on this line");
 }
 
 /* The first step that did not work, in the order in which they are made. */
@@ -261,7 +263,8 @@ static int visit(struct visit *v)
     struct worker_description d = {0};
     look_at_configuration(v);
     keywords_init(&keywords);
-    struct worker *w = imap_worker_new(v->account, &keywords, false);
+    _Atomic int64_t memory = 0;
+    struct worker *w = imap_worker_new(v->account, &keywords, &memory);
     int r =
         w ? look_at_connection(v, w, &d) : fault_set(&v->fault, FAULT_AGAIN, -ENOMEM, "doctor: no memory");
     if (r == 0) {

@@ -29,7 +29,7 @@ struct quota_full {
 
 struct limits {
     int64_t quota, used, append;
-    bool deflates; /* whether the next session may count on COMPRESS */
+    int64_t memory; /* the worker's own */
 };
 
 static int store(cache_tx *tx, void *arg)
@@ -40,7 +40,7 @@ static int store(cache_tx *tx, void *arg)
         r = cache_meta_set(tx, "quota_used", l->used);
     if (r == 0)
         r = cache_meta_set(tx, "append_limit", l->append);
-    return r < 0 ? r : cache_meta_set(tx, "deflates", l->deflates);
+    return r < 0 ? r : cache_meta_set(tx, "worker_memory", l->memory);
 }
 
 static bool is_stored(cache_rd *rd, const struct limits *l)
@@ -48,7 +48,7 @@ static bool is_stored(cache_rd *rd, const struct limits *l)
     return cache_meta_get(rd, "quota_limit", 0) == l->quota &&
            cache_meta_get(rd, "quota_used", 0) == l->used &&
            cache_meta_get(rd, "append_limit", 0) == l->append &&
-           cache_meta_get(rd, "deflates", 0) == l->deflates;
+           cache_meta_get(rd, "worker_memory", 0) == l->memory;
 }
 
 /* The mailbox's roots; what is not known is left as it was. */
@@ -75,7 +75,7 @@ void quota_refresh(struct engine *e)
         limits.used = quota.used;
     }
     e->worker->ops->describe(e->worker, &session);
-    limits.deflates = session.deflates;
+    limits.memory = session.memory;
     limits.append = session.append_limit > 0 ? session.append_limit : 0;
     if (!is_stored(rd, &limits))
         cache_write(e->cache, CACHE_FROM_SERVER, CACHE_SOON, store,

@@ -84,7 +84,7 @@ static int send_plain(struct imap *im, const char *user, const char *password, u
     if (r < 0)
         return r;
     *ret_tag = ++im->tag;
-    r = reserve(&line, strlen(response) + 64);
+    r = reserve(&line, strlen(response) + 96);
     buf_addf(&line, "m%u AUTHENTICATE PLAIN%s", *ret_tag, im->has.sasl_ir ? " " : "\r\n");
     if (r == 0 && !im->has.sasl_ir) {
         r = secret_line(im, &line);
@@ -92,7 +92,7 @@ static int send_plain(struct imap *im, const char *user, const char *password, u
             r = await_challenge(im, *ret_tag, &im->done);
         *ret_ended = r == 1;
         if (r == 0)
-            r = reserve(&line, strlen(response) + 64);
+            r = reserve(&line, strlen(response) + 96);
     }
     if (r == 0) {
         buf_adds(&line, response);

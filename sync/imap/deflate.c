@@ -11,6 +11,7 @@
 
 struct deflate {
     enum { ASKED, ON, REFUSED } state;
+    bool damaged;
     z_stream in, out;
     unsigned char raw[PIECE]; /* as it came */
     size_t raw_at, raw_end;
@@ -56,6 +57,11 @@ bool deflate_has_worked(const struct deflate *d)
     return d->in.total_out > 0;
 }
 
+bool deflate_is_damaged(const struct deflate *d)
+{
+    return d->damaged;
+}
+
 void *deflate_space(struct deflate *d, size_t *ret_size)
 {
     d->raw_at = d->raw_end = 0;
@@ -79,9 +85,10 @@ static int fill(struct deflate *d)
     d->raw_at = d->raw_end - d->in.avail_in;
     d->plain_at = 0;
     d->plain_end = sizeof d->plain - d->in.avail_out;
-    if (r == Z_OK || r == Z_BUF_ERROR)
-        return 0;
-    return r == Z_MEM_ERROR ? -ENOMEM : -EPROTO;
+    if (d->plain_end > 0 || r == Z_OK || r == Z_BUF_ERROR)
+        return 0; /* an end, or damage, shows again when what came before it has been taken */
+    d->damaged = r != Z_STREAM_END && r != Z_MEM_ERROR;
+    return r == Z_STREAM_END ? -ECONNRESET : r == Z_MEM_ERROR ? -ENOMEM : -EPROTO;
 }
 
 int deflate_ready(struct deflate *d)

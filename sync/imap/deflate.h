@@ -23,14 +23,15 @@ void deflate_free(struct deflate *d); /* NULL is allowed */
 void deflate_agreed(struct deflate *d, bool ok);
 bool deflate_is_on(const struct deflate *d);      /* the server said OK */
 bool deflate_has_worked(const struct deflate *d); /* and something came that could be inflated */
+bool deflate_is_damaged(const struct deflate *d); /* what came cannot be inflated */
 
 /* Where what comes from the transport is to be put, and how much at most; deflate_came tells how much came.
  * Only after deflate_take has returned 0. */
 void *deflate_space(struct deflate *d, size_t *ret_size);
 void deflate_came(struct deflate *d, size_t length);
 
-/* What there is to read of what came: a count, 0 when more has to come first, -EPROTO when the stream is
- * damaged or at its end, -ENOMEM. */
+/* What there is to read of what came: a count, 0 when more has to come first, -ECONNRESET at the end that the
+ * server has given it, -EPROTO when it is damaged, -ENOMEM. */
 ssize_t deflate_take(struct deflate *d, void *out, size_t size);
 /* Is there something to read? 1, 0, or as deflate_take. */
 int deflate_ready(struct deflate *d);

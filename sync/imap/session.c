@@ -395,10 +395,14 @@ enum worker_result imap_open(struct imap *im, struct fault *f)
         fault_set(f, FAULT_AGAIN, -ECONNRESET, "%s: the connection was lost", im->about.peer);
         return WORKER_BROKEN;
     }
-    bool failed = im->compress.failed;
+    im->compress.suspect = false;
     int r = try_to_establish(im, f);
-    if (r < 0 && im->compress.failed && !failed)
+    if (r < 0 && imap_compress_suspect(im)) {
+        *f = (struct fault){0};
         r = try_to_establish(im, f);
+        if (r == 0 || f->exit == FAULT_DENIED)
+            imap_compress_give_up(im);
+    }
     if (r < 0)
         return cancel_is_set(&im->cancel) ? WORKER_CANCELLED : r == -ENOMEM ? WORKER_LOCAL : WORKER_BROKEN;
     im->state = IMAP_OPEN;

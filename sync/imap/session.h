@@ -59,10 +59,9 @@ struct imap_view {
 
 /* compress.c */
 struct imap_compress {
-    bool offered;     /* by the server, in an earlier session too */
-    bool failed;      /* it does not work with this server */
     bool far;         /* the line is long */
-    bool unwanted;    /* this session has nothing to gain by it. Whoever opens it says so */
+    bool unwanted;    /* this session has nothing to gain by it, or is to do without */
+    bool suspect;     /* the last session broke, and it may have been for this */
     unsigned tag;     /* of a COMPRESS behind the login; 0: none */
     int64_t began_ms; /* CLOCK_BOOTTIME of the connection */
 };
@@ -71,6 +70,7 @@ struct imap {
     struct worker worker; /* first */
     const struct config_account *account;
     struct keywords *keywords;
+    _Atomic int64_t *memory; /* compress.c; of all workers of the account */
     struct cancel cancel;
     int connect_ms, idle_ms;
     int far_ms; /* a greeting that takes as long is that of a server far away */
@@ -203,6 +203,10 @@ enum worker_result imap_compress_end(struct imap *im, struct worker_error *e);
  */
 enum worker_result imap_compress_begin(struct imap *im, struct worker_error *e);
 void imap_compress_broke(struct imap *im); /* before the stream of a session that ends goes away */
+/* A session could not be opened: is it worth while to try again without? That is prepared then. */
+bool imap_compress_suspect(struct imap *im);
+void imap_compress_give_up(struct imap *im); /* it was COMPRESS: not for a while */
+bool imap_compress_fails(const struct imap *im);
 
 /* view.c */
 void imap_view_lose(struct imap *im);                        /* until the next SELECT nothing is known */

@@ -246,12 +246,11 @@ int stream_write(struct stream *s, const void *data, size_t length)
 
 /* What can be read without waiting: 1, 0, or the failure. What came may be no more than the end of a block.
  */
-static int inflate_waiting(struct stream *s)
+static int inflate_waiting(struct stream *s, int64_t deadline_ms, short *events)
 {
     int ready = deflate_ready(s->deflate);
-    while (ready == 0 && !cancel_is_set(s->cancel)) {
-        short events;
-        ssize_t r = bring_some(s, &events);
+    while (ready == 0 && !cancel_is_set(s->cancel) && clock_boot_ms() < deadline_ms) {
+        ssize_t r = bring_some(s, events);
         if (r < 0)
             return r == -EAGAIN ? 0 : (int)r;
         ready = deflate_ready(s->deflate);
@@ -268,11 +267,12 @@ int stream_wait(struct stream *s, int64_t deadline_ms)
     if (s->deflate == NULL && s->ssl != NULL && SSL_pending(s->ssl) > 0)
         return 1;
     for (;;) {
-        int r = s->deflate != NULL ? inflate_waiting(s) : 0;
+        short events = POLLIN;
+        int r = s->deflate != NULL ? inflate_waiting(s, deadline_ms, &events) : 0;
         if (r != 0)
             return r < 0 ? fail(s, r) : 1;
-        r = stream_poll(s->fd, POLLIN, s->cancel, deadline_ms);
-        if (r == -ETIMEDOUT)
+        r = stream_poll(s->fd, events, s->cancel, deadline_ms);
+        if (r == -ETIMEDOUT || (r == 0 && s->deflate != NULL && clock_boot_ms() >= deadline_ms))
             return 0;
         if (r < 0)
             return fail(s, r);

@@ -1,4 +1,5 @@
 /* The IMAP worker: its table of verbs, its beginning and end. */
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include "clock.h"
@@ -55,7 +56,9 @@ static void describe(struct worker *w, struct worker_description *ret)
 {
     struct imap *im = imap_of(w);
     *ret = im->about;
-    ret->deflates = im->compress.offered && !im->compress.failed;
+    ret->deflates = im->has.compress || im->about.compressed;
+    ret->deflate_fails = imap_compress_fails(im);
+    ret->memory = atomic_load(im->memory);
     ret->idle = im->has.idle;
     ret->move = im->has.move;
     ret->uidplus = im->has.uidplus;
@@ -83,7 +86,8 @@ static const struct worker_ops ops = {
     .describe = describe,
 };
 
-struct worker *imap_worker_new(const struct config_account *account, struct keywords *keywords, bool deflates)
+struct worker *imap_worker_new(const struct config_account *account, struct keywords *keywords,
+                               _Atomic int64_t *memory)
 {
     struct imap *im = calloc(1, sizeof *im);
     if (im == NULL)
@@ -94,7 +98,7 @@ struct worker *imap_worker_new(const struct config_account *account, struct keyw
     im->connect_ms = CONNECT_MS;
     im->idle_ms = IDLE_MS;
     im->far_ms = FAR_MS;
-    im->compress.offered = deflates;
+    im->memory = memory;
     if (cancel_init(&im->cancel) == 0)
         return &im->worker;
     free(im);

@@ -57,7 +57,7 @@ static void put_raw(int fd, const char *data, size_t length, size_t piece)
     }
 }
 
-static void put(struct peer *p, const char *data, size_t length, size_t piece)
+static void put_packed(struct peer *p, const char *data, size_t length, size_t piece, int flush)
 {
     char packed[65536];
     if (!p->compressed) {
@@ -68,8 +68,13 @@ static void put(struct peer *p, const char *data, size_t length, size_t piece)
     p->out.avail_in = (uInt)length;
     p->out.next_out = (Bytef *)packed;
     p->out.avail_out = sizeof packed;
-    deflate(&p->out, Z_SYNC_FLUSH);
+    deflate(&p->out, flush);
     put_raw(p->fd, packed, sizeof packed - p->out.avail_out, piece);
+}
+
+static void put(struct peer *p, const char *data, size_t length, size_t piece)
+{
+    put_packed(p, data, length, piece, Z_SYNC_FLUSH);
 }
 
 static void compress_from_now(struct peer *p)
@@ -141,6 +146,27 @@ static void repeat(struct peer *p, char c, long n)
         put(p, piece, n < (long)sizeof piece ? (size_t)n : sizeof piece, sizeof piece);
 }
 
+static void await_client(const struct fake *f, struct peer *p)
+{
+    const int on = 1;
+    const struct timeval patience = {.tv_sec = PATIENCE_S};
+    *p = (struct peer){.fd = accept(f->listener, NULL, NULL)};
+    if (p->fd < 0)
+        return;
+    setsockopt(p->fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    setsockopt(p->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+}
+
+static void hang_up(struct peer *p)
+{
+    if (p->fd >= 0)
+        close(p->fd);
+    if (p->compressed) {
+        inflateEnd(&p->in);
+        deflateEnd(&p->out);
+    }
+}
+
 static void step(struct fake *f, struct peer *p, const char *line)
 {
     const char *text = line + 2;
@@ -176,6 +202,13 @@ static void step(struct fake *f, struct peer *p, const char *line)
     case 'E':
         put_empty_blocks(p, atol(text));
         return;
+    case 'F':
+        put_packed(p, text, strlen(text), SIZE_MAX, Z_FINISH);
+        return;
+    case 'X':
+        hang_up(p);
+        await_client(f, p);
+        return;
     case 'H':
         swallow(p->fd, INT32_MAX);
         return;
@@ -187,21 +220,13 @@ static void step(struct fake *f, struct peer *p, const char *line)
 static void *serve(void *arg)
 {
     struct fake *f = arg;
-    const int on = 1;
     const struct timeval patience = {.tv_sec = PATIENCE_S};
+    struct peer p;
     setsockopt(f->listener, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-    struct peer p = {.fd = accept(f->listener, NULL, NULL)};
-    if (p.fd < 0)
-        return NULL;
-    setsockopt(p.fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-    setsockopt(p.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    for (const char *const *line = f->script; *line != NULL && f->wrong[0] == '\0'; line++)
+    await_client(f, &p);
+    for (const char *const *line = f->script; p.fd >= 0 && *line != NULL && f->wrong[0] == '\0'; line++)
         step(f, &p, *line);
-    close(p.fd);
-    if (p.compressed) {
-        inflateEnd(&p.in);
-        deflateEnd(&p.out);
-    }
+    hang_up(&p);
     return NULL;
 }
 

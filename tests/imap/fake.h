@@ -1,6 +1,6 @@
 #pragma once
 /*
- * A server that follows a script, one connection, one thread. A script is lines:
+ * A server that follows a script, one connection at a time, one thread. A script is lines:
  *   "C:text"  the next line of the client must contain text; its first word becomes the tag
  *   "S:text"  sends text and CRLF, with $ as the tag and # as a NUL
  *   "1:text"  the same, each octet in a packet of its own
@@ -12,7 +12,9 @@
  *   "K:1"     keeps what is sent from here on, until "K:0" sends it all at once
  *   "Z"       from here on both directions are compressed (RFC 4978)
  *   "E:n"     sends n empty blocks of that, one every 10 ms
+ *   "F:text"  sends text as it is in the last block of the compressed stream
  *   "H"       waits until the client closes
+ *   "X"       closes, and waits for the next connection
  * The end of the script closes the connection. What did not go by the script is told by fake_stop.
  */
 #include <pthread.h>

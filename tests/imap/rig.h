@@ -16,6 +16,7 @@
 struct rig {
     struct config_account account;
     struct keywords keywords;
+    _Atomic int64_t memory;
     struct worker *w;
     struct worker_error e;
 };
@@ -31,15 +32,7 @@ static inline void rig_init(struct rig *r, const char *host, uint16_t port, enum
                                          .password = (char *)"secret",
                                          .log_level = LOG_LEVEL_ERROR};
     keywords_init(&r->keywords);
-    r->w = imap_worker_new(&r->account, &r->keywords, false);
-    assert_non_null(r->w);
-}
-
-/* What an earlier worker was told is known to the next one. */
-static inline void rig_deflates(struct rig *r)
-{
-    r->w->ops->destroy(r->w);
-    r->w = imap_worker_new(&r->account, &r->keywords, true);
+    r->w = imap_worker_new(&r->account, &r->keywords, &r->memory);
     assert_non_null(r->w);
 }
 

@@ -1,5 +1,6 @@
 /* COMPRESS: when it is asked for, what goes over the line then, and servers that get it wrong. */
 #include "script.h"
+#include <time.h>
 #include "clock.h"
 
 #define OFFERS " IMAP4rev1 IDLE UNSELECT COMPRESS=DEFLATE"
@@ -9,11 +10,10 @@
 #define STATUS_OF_ONE "S:* STATUS INBOX (MESSAGES 1 UIDNEXT 2 UIDVALIDITY 7 UNSEEN 0)"
 
 /* The server counts as far away, however fast it is. */
-static void begin_with(const char *const *script, bool deflates)
+static void begin_with(const char *const *script, bool works)
 {
     begin(script);
-    if (deflates)
-        rig_deflates(&rig);
+    rig.memory = works;
     imap_of(rig.w)->idle_ms = 300;
     imap_of(rig.w)->far_ms = 0;
 }
@@ -155,7 +155,7 @@ static void with_a_login_in_literals_too(void **state)
     begin(script);
     rig.account.password = (char *)"s\xc3\xa9"
                                    "cret";
-    rig_deflates(&rig);
+    rig.memory = 1;
     imap_of(rig.w)->far_ms = 0;
     assert_one_message();
     assert_true(described().compressed);
@@ -185,57 +185,114 @@ static void it_may_be_refused(void **state)
         LOGGED_IN, "C:m2 COMPRESS DEFLATE", "S:m2 BAD what?", "C:STATUS", STATUS_OF_ONE, "S:$ OK", BYE};
     begin_with(with_login, true);
     assert_one_message();
-    assert_true(!described().compressed && !described().deflates);
+    assert_true(!described().compressed && described().memory == 0); /* NO: asked for again, behind a login */
     end();
     begin_with(after_it, false);
     assert_one_message();
-    assert_true(!described().compressed && !described().deflates);
+    assert_true(!described().compressed && described().deflate_fails); /* BAD: not for a while */
     end();
 }
 
-static void breaks(const char *const *script, bool deflates, bool counts_on_it)
+static void breaks(const char *const *script, bool works)
 {
     uint32_t messages;
-    begin_with(script, deflates);
+    begin_with(script, works);
     assert_int_equal(status(&messages), WORKER_BROKEN);
-    assert_int_equal(described().deflates, counts_on_it);
+    assert_false(described().deflate_fails);
     end();
 }
 
-/* The session ends, and the next one does without. */
+/* The session ends, and the next one does without. Nobody tries it again, of other processes neither. */
 static void it_may_not_work(void **state)
 {
     (void)state;
-    static const char *const no_answer[] = {FAR, "C:m1 AUTHENTICATE", "C:m2 COMPRESS", "S:m1 OK in", "H",
-                                            NULL};
-    static const char *const hangs_up[] = {FAR, "C:m1 AUTHENTICATE", "C:m2 COMPRESS", "S:m1 OK in", NULL};
-    static const char *const not_understood[] = {
-        FAR, "C:m1 AUTHENTICATE", "C:m2 COMPRESS", "S:m1 BAD eh?", "H", NULL};
+#define WITHOUT                                                                                              \
+    FAR, "C:AUTHENTICATE", "S:$ OK [CAPABILITY" OFFERS "] in", "C:STATUS", STATUS_OF_ONE, "S:$ OK",          \
+        "C:LOGOUT", "X", WITHOUT_AGAIN
+#define WITHOUT_AGAIN                                                                                        \
+    FAR, "C:AUTHENTICATE", "S:$ OK [CAPABILITY" OFFERS "] in", "C:STATUS", STATUS_OF_ONE, "S:$ OK", BYE
+#define WITH_LOGIN FAR, "C:m1 AUTHENTICATE", "C:m2 COMPRESS"
+    static const char *const no_answer[] = {WITH_LOGIN, "S:m1 OK in", "H", "X", WITHOUT};
+    static const char *const hangs_up[] = {WITH_LOGIN, "S:m1 OK in", "X", WITHOUT};
+    static const char *const not_understood[] = {WITH_LOGIN, "S:m1 BAD eh?", "H", "X", WITHOUT};
     static const char *const no_stream[] = {
-        LOGGED_IN, "C:m2 COMPRESS", "S:m2 OK", "N:10", "S:* this is no DEFLATE", "H", NULL};
+        LOGGED_IN, "C:m2 COMPRESS", "S:m2 OK", "N:10", "S:* this is no DEFLATE", "H", "X", WITHOUT};
     static const char *const end_of_stream[] = {
-        LOGGED_IN, "C:m2 COMPRESS", "S:m2 OK", "N:10", "S:\003##", "H", NULL};
-    breaks(no_answer, true, false);
-    breaks(hangs_up, true, false);
-    breaks(not_understood, true, false);
-    breaks(no_stream, false, false);
-    breaks(end_of_stream, false, false);
+        LOGGED_IN, "C:m2 COMPRESS", "S:m2 OK", "N:10", "S:\003##", "H", "X", WITHOUT};
+    static const char *const *const all[] = {no_answer, hangs_up, not_understood, no_stream, end_of_stream};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        begin_with(all[i], i < 3);
+        assert_one_message();
+        assert_true(described().deflate_fails && !described().compressed);
+        int64_t memory = described().memory;
+        rig.w->ops->destroy(rig.w);
+        rig.w = imap_worker_new(&rig.account, &rig.keywords, &rig.memory);
+        imap_of(rig.w)->far_ms = 0;
+        assert_one_message();
+        assert_true(described().memory == memory && described().deflates);
+        end();
+    }
+}
+
+/* For a month. */
+static void it_gets_another_chance(void **state)
+{
+    (void)state;
+    static const char *const script[] = {COMPRESSED, "C:STATUS", STATUS_OF_ONE, "S:$ OK", BYE};
+    begin_with(script, false);
+    rig.memory = time(NULL);
+    assert_one_message();
+    assert_true(described().compressed && described().memory == 1);
+    end();
 }
 
 /* That was somebody else's fault. */
 static void a_line_may_break_all_the_same(void **state)
 {
     (void)state;
-    static const char *const denied[] = {
-        FAR, "C:m1 AUTHENTICATE", "C:m2 COMPRESS", "S:m1 NO [AUTHENTICATIONFAILED] who?", "H", NULL};
+    static const char *const denied[] = {WITH_LOGIN, "S:m1 NO [AUTHENTICATIONFAILED] who?", "H", NULL};
     static const char *const later[] = {COMPRESSED, "C:STATUS", NULL};
+    static const char *const strange[] = {COMPRESSED, "C:STATUS", "S:nobody OK", "H", NULL};
+    static const char *const pause[] = {WITH_LOGIN, "S:* BYE Suggested Backoff Time: 5000 milliseconds",
+                                        NULL};
+    static const char *const twice[] = {WITH_LOGIN,
+                                        "X",
+                                        FAR,
+                                        "C:m3 AUTHENTICATE",
+                                        "X",
+                                        FAR,
+                                        "C:m4 AUTHENTICATE",
+                                        "C:m5 COMPRESS",
+                                        "S:m4 OK [CAPABILITY" OFFERS "] in",
+                                        "S:m5 OK",
+                                        "Z",
+                                        "C:STATUS",
+                                        STATUS_OF_ONE,
+                                        "S:$ OK",
+                                        BYE};
     struct fault f = {0};
     begin_with(denied, true);
     assert_int_equal(rig.w->ops->open(rig.w, &f), WORKER_BROKEN);
     assert_int_equal(f.exit, FAULT_DENIED);
-    assert_true(described().deflates);
+    assert_false(described().deflate_fails);
     end();
-    breaks(later, false, true);
+    breaks(later, false);
+    breaks(strange, false);
+    breaks(pause, true);
+    begin_with(twice, true);
+    assert_int_equal(rig.w->ops->open(rig.w, &f), WORKER_BROKEN);
+    assert_one_message();
+    assert_true(described().compressed);
+    end();
+}
+
+/* As at the end of a session of some servers: what they said last is heard. */
+static void a_stream_may_end(void **state)
+{
+    (void)state;
+    static const char *const script[] = {COMPRESSED, "C:STATUS", "F:* BYE down for maintenance\r\n", NULL};
+    breaks(script, false);
+    assert_string_equal(rig.e.text, "down for maintenance");
 }
 
 /* As with text that never ends a line. */
@@ -244,7 +301,7 @@ static void blocks_without_text_are_no_answer(void **state)
     (void)state;
     static const char *const script[] = {COMPRESSED, "C:STATUS", "E:100", NULL};
     int64_t before_ms = clock_boot_ms();
-    breaks(script, false, true);
+    breaks(script, false);
     assert_in_range(clock_boot_ms() - before_ms, 300, 1500);
 }
 
@@ -253,7 +310,7 @@ static void a_bomb_is_refused(void **state)
 {
     (void)state;
     static const char *const script[] = {COMPRESSED, "C:STATUS", "A:9000000", "H", NULL};
-    breaks(script, false, true);
+    breaks(script, false);
     assert_int_equal(rig.e.err, -EMSGSIZE);
 }
 
@@ -282,6 +339,22 @@ static void news_are_waited_for(void **state)
     assert_true(changed); /* the first time, for nothing is known of the time before */
     assert_int_equal(rig.w->ops->watch(rig.w, "INBOX", 5000, &changed, &rig.e), WORKER_DONE);
     assert_true(changed && imap_of(rig.w)->selected.exists == 2);
+    end();
+}
+
+/* However much of that comes. */
+static void news_are_not_waited_for_longer(void **state)
+{
+    (void)state;
+    static const char *const script[] = {COMPRESSED, "C:NOOP", "S:$ OK", "E:100", BYE};
+    begin_with(script, false);
+    assert_int_equal(rig.w->ops->open(rig.w, NULL), WORKER_DONE);
+    struct command c;
+    command_begin(imap_of(rig.w), &c, "NOOP");
+    assert_int_equal(imap_run(imap_of(rig.w), &c, NULL, NULL, &rig.e), WORKER_DONE);
+    int64_t before_ms = clock_boot_ms();
+    assert_int_equal(stream_wait(imap_of(rig.w)->stream, before_ms + 100), 0);
+    assert_in_range(clock_boot_ms() - before_ms, 100, 600);
     end();
 }
 
@@ -331,10 +404,13 @@ int main(int argc, char **argv)
         cmocka_unit_test(with_a_login_in_literals_too),
         cmocka_unit_test(it_may_be_refused),
         cmocka_unit_test(it_may_not_work),
+        cmocka_unit_test(it_gets_another_chance),
+        cmocka_unit_test(a_stream_may_end),
         cmocka_unit_test(a_line_may_break_all_the_same),
         cmocka_unit_test(blocks_without_text_are_no_answer),
         cmocka_unit_test(a_bomb_is_refused),
         cmocka_unit_test(news_are_waited_for),
+        cmocka_unit_test(news_are_not_waited_for_longer),
         cmocka_unit_test(who_waits_for_news_needs_none),
         cmocka_unit_test(bodies_are_compressed),
     };
