@@ -94,10 +94,12 @@ int unsent_stage(struct cache *c, const struct unsent *u, bool sync)
         return r;
     staged_name(u->m.id, name);
     CLEANUP(io_close)
-    int fd = openat(c->work->unsentfd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int fd = spare_take(c->work, c->work->unsentfd, name);
     if (fd < 0)
-        return -errno;
+        return fd;
     r = io_write_full(fd, b.data, b.length);
+    if (r == 0 && ftruncate(fd, (off_t)b.length) < 0)
+        r = -errno;
     return r == 0 && sync && fsync(fd) < 0 ? -errno : r;
 }
 
@@ -241,7 +243,7 @@ void unsent_forget(struct cache *c, int64_t id)
 {
     char name[WORK_NAME_MAX];
     work_name(id, name);
-    unlinkat(c->work->unsentfd, name, 0);
+    spare_keep(c->work, c->work->unsentfd, name);
 }
 
 bool work_is_noted(struct cache *c, int64_t id)

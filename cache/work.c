@@ -21,7 +21,9 @@ int work_open_table(struct cache *c)
     pthread_cond_init(&t->settled, NULL);
     t->workfd = dir_open(c->dirfd, "work");
     t->unsentfd = dir_open(c->dirfd, "unsent");
-    int r = t->workfd < 0 ? t->workfd : t->unsentfd < 0 ? t->unsentfd : 0;
+    int r = spare_open(t, c->dirfd);
+    if (r == 0)
+        r = t->workfd < 0 ? t->workfd : t->unsentfd < 0 ? t->unsentfd : 0;
     if (r < 0)
         work_close_table(c);
     return r;
@@ -35,6 +37,7 @@ void work_close_table(struct cache *c)
     c->work = NULL;
     io_close(&t->workfd);
     io_close(&t->unsentfd);
+    spare_close(t);
     for (unsigned i = 0; i < WORK_BUCKETS; i++) {
         for (struct work_entry *e = t->bucket[i], *next; e; e = next) {
             next = e->next;

@@ -24,7 +24,20 @@ struct work_table {
     /* Protected by lock. An entry exists while somebody writes or settles. */
     struct work_entry *bucket[WORK_BUCKETS];
     unsigned nameless; /* writers for whom there was no memory: they count as writers of every row */
+
+    int sparefd;                /* spare/ */
+    pthread_mutex_t spare_lock; /* a leaf */
+    unsigned spares;            /* protected by it: spare/0 and on */
 };
+
+/* spare.c: files that are used again. open and close remove what is left of earlier ones. */
+int spare_open(struct work_table *t, int dirfd);
+void spare_close(struct work_table *t);
+/* Removes this file, or keeps it. */
+void spare_keep(struct work_table *t, int dirfd, const char *name);
+/* Opens this file for writing, made of a spare one if there is one: with something in it, which is to be
+ * overwritten and cut. One that has this name is overwritten. The descriptor, or -errno. */
+int spare_take(struct work_table *t, int dirfd, const char *name);
 
 void work_name(int64_t id, char ret[WORK_NAME_MAX]);
 /* The id that a file name of decimal digits stands for, or -1. */

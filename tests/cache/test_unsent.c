@@ -15,6 +15,57 @@ static void test_note_goes_when_sent(void **state)
     assert_false(exists(c, "unsent", id));
 }
 
+static ino_t inode_of_note(struct cache *c, int64_t id)
+{
+    char name[WORK_NAME_MAX];
+    struct stat st;
+    work_name(id, name);
+    assert_int_equal(fstatat(c->work->unsentfd, name, &st, 0), 0);
+    return st.st_ino;
+}
+
+/* A file that is new each time would be slower to make each time (spare.c). */
+static void test_notes_are_used_again(void **state)
+{
+    struct cache *c = ((struct scratch *)*state)->c;
+    int64_t one = deliver(c, "with-a-name-that-is-rather-long", "text\n"),
+            two = deliver(c, "b", "more text\n");
+    assert_int_equal(work_settle(c, one), 0);
+    ino_t inode = inode_of_note(c, one);
+    unsent_forget(c, one);
+    assert_false(exists(c, "unsent", one));
+    assert_int_equal(entries(c->work->sparefd), 1);
+    assert_int_equal(work_settle(c, two), 0);
+    assert_int_equal(inode_of_note(c, two), inode);
+    assert_int_equal(entries(c->work->sparefd), 0);
+    /* And nothing of what it held before is in it. */
+    struct unsent *u = calloc(1, sizeof(*u));
+    char name[WORK_NAME_MAX];
+    work_name(two, name);
+    assert_int_equal(unsent_read(c, name, u), 0);
+    assert_string_equal(u->m.name, "b");
+    free(u);
+    unsent_forget(c, two);
+    unsent_forget(c, two); /* that is gone already */
+    assert_int_equal(entries(c->work->sparefd), 1);
+}
+
+/* They are this process's own: their names may be those of notes, after a loss of power. */
+static void test_spares_of_another_process(void **state)
+{
+    struct scratch *s = *state;
+    char path[256];
+    int64_t id = deliver(s->c, "mail", "text\n");
+    assert_int_equal(work_settle(s->c, id), 0);
+    unsent_forget(s->c, id);
+    scratch_close(s);
+    snprintf(path, sizeof(path), "%s/spare/0", s->cache);
+    assert_int_equal(access(path, F_OK), -1);
+    assert_int_equal(io_write_file_atomic(AT_FDCWD, path, "x", 1), 0); /* had it been killed */
+    scratch_open(s, false);
+    assert_int_equal(access(path, F_OK), -1);
+}
+
 /* A row that was removed and forgotten must not come back by its note. */
 static int forget_row(cache_tx *tx, void *arg)
 {
@@ -166,8 +217,14 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, scratch_setup, scratch_teardown)
     const struct CMUnitTest tests[] = {
-        T(test_note_goes_when_sent),   T(test_note_of_a_forgotten_row),      T(test_lost_database),
-        T(test_crash_while_importing), T(test_lost_database_and_work_files), T(test_broken_notes),
+        T(test_notes_are_used_again),
+        T(test_spares_of_another_process),
+        T(test_note_goes_when_sent),
+        T(test_note_of_a_forgotten_row),
+        T(test_lost_database),
+        T(test_crash_while_importing),
+        T(test_lost_database_and_work_files),
+        T(test_broken_notes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

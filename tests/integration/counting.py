@@ -49,12 +49,13 @@ class Counted:
         return LAYOUT.unpack_from(self.report.read_bytes())
 
     def settled(self):
-        """now(), when the kernel has nothing left to ask: it tells of releases some time after the close."""
+        """now(), when the kernel has nothing left to ask, and is not told anything any more: both go on for a while after the
+        close, and after the sync."""
         seen = self.now()
         while True:
             time.sleep(0.1)
             before, seen = seen, self.now()
-            if seen[0] == before[0]:
+            if seen[:2] == before[:2]:
                 return seen
 
     def cost(self, work, sync=True):
