@@ -2,12 +2,16 @@
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
+from benchlib.wire import FarWire
 from support import mountinfo
 from test_clients import needs
 
@@ -63,14 +67,45 @@ def build(folder, program):
     return made
 
 
+def built(program, name):
+    """Of tests/floor."""
+    named = os.environ.get("MAILMOUNT_TEST_FLOORFS")
+    found = (Path(named).parent if named else program.parents[1] / "tests" / "floor") / name
+    if not found.exists():
+        pytest.skip(f"no {name}: build with -Dtests=enabled, or set MAILMOUNT_TEST_FLOORFS")
+    return found
+
+
 @pytest.fixture
 def build_with_floor(build, program):
-    named = os.environ.get("MAILMOUNT_TEST_FLOORFS")
-    floorfs = Path(named) if named else program.parents[1] / "tests" / "floor" / "floorfs"
-    if not floorfs.exists():
-        pytest.skip("no floorfs: build with -Dtests=enabled, or set MAILMOUNT_TEST_FLOORFS")
-    shutil.copy2(floorfs, build / "tests" / "floor" / "floorfs")
+    shutil.copy2(built(program, "floorfs"), build / "tests" / "floor" / "floorfs")
     return build
+
+
+def echo_all(listener):
+    """Sends back, when all of it has come, what the one client sent."""
+    client, _ = listener.accept()
+    with client, client.makefile("rb") as came:
+        client.sendall(came.read())
+
+
+@pytest.mark.parametrize("made_in", ["c", "python"])
+def test_far_wire(program, made_in):
+    """What goes in comes out, in its order, later."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=echo_all, args=(listener,), daemon=True).start()
+        wire = FarWire(built(program, "farwire") if made_in == "c" else None, listener.getsockname()[1], 200)
+        try:
+            sent = os.urandom(3_000_000)
+            begin = time.monotonic()
+            with socket.create_connection(("127.0.0.1", wire.port), 20) as client, client.makefile("rb") as came:
+                client.sendall(sent)
+                client.shutdown(socket.SHUT_WR)
+                assert came.read() == sent
+            assert time.monotonic() - begin >= 0.4, "a handshake, and there and back"
+        finally:
+            wire.close()
+    assert wire.process.returncode == 0
 
 
 def by_floor(results):

@@ -85,9 +85,9 @@ def write_files(folder, sizes):
     syncfs(folder)
 
 
-def floorfs_of(program):
-    """Of the same build as mailmount; None where it was not built."""
-    found = program.parents[1] / "tests" / "floor" / "floorfs"
+def built_with(program, name):
+    """What the bench has of its own (tests/floor), of the same build as mailmount; None where it was not built."""
+    found = program.parents[1] / "tests" / "floor" / name
     return found if os.access(found, os.X_OK) else None
 
 

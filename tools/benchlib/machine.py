@@ -45,7 +45,7 @@ def install_needed():
 def build():
     """A release build in a folder of its own, of mailmount and of what FUSE itself costs; returns the program."""
     folder = SOURCE / "build-bench" / "release"
-    if not shell('need_packages "${BUILD_PACKAGES[@]}"; build "$1" mailmount --buildtype=release; build "$1" floorfs', folder):
+    if not shell('need_packages "${BUILD_PACKAGES[@]}"; build "$1" mailmount --buildtype=release; build "$1" floorfs; build "$1" farwire', folder):
         raise RuntimeError("the build failed")
     return folder / "main" / "mailmount"
 

@@ -65,7 +65,8 @@ def by_turns(bench, corpus, function, before=None, warm_up=None, opens=False):
     function itself, if not given."""
     trees = {"ours": bench.stage.synced(corpus).root, "native": native_copy(bench, corpus)}
     for name, options in {"fuse": (), "fuse, opening": ("--open",)}.items():
-        floor = floor_mount(bench, corpus, *options) if opens or not options else None
+        wanted = opens and "fuse" in trees if options else True
+        floor = floor_mount(bench, corpus, *options) if wanted else None
         if floor:
             trees[name] = floor.root
 

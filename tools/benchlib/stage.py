@@ -10,7 +10,7 @@ from pathlib import Path
 
 import janitor
 from benchlib.corpus import Corpora
-from benchlib.floors import FloorMount, floorfs_of
+from benchlib.floors import FloorMount, built_with
 from benchlib.wire import FarWire, Notes, Wire
 from daemon import Mailmount
 from imapclient import Witness
@@ -63,7 +63,7 @@ class Stage:
     for others takes several times as long as to make a file: whoever had the turn after many were removed would pay for it."""
 
     def __init__(self, program, cache, say):
-        self.program, self.floorfs, self.say = program, floorfs_of(program), say
+        self.program, self.floorfs, self.say = program, built_with(program, "floorfs"), say
         tempfile.tempdir = str(cache)  # where the janitor looks for what killed runs left
         janitor.clean()
         self.folder = Path(tempfile.mkdtemp(prefix=janitor.PREFIX))
@@ -152,7 +152,7 @@ class Stage:
         return made
 
     def far_wire(self, port, round_trip_ms):
-        made = FarWire(port, round_trip_ms)
+        made = FarWire(built_with(self.program, "farwire"), port, round_trip_ms)
         self.closers.append(made)
         return made
 

@@ -1,9 +1,9 @@
 #!/usr/bin/python3
 """A wire between client and server: one that takes its time, and one that takes notes.
 
-    wire.py TARGET-PORT DELAY-MS        prints its own port, and forwards until its standard input ends
+    wire.py TARGET-PORT ROUND-TRIP-MS        prints its own port, and forwards until its standard input ends
 
-Each piece that comes in goes out DELAY-MS later, however many are on the way: it is the line that is long, not narrow. For that, who
+Each piece that comes in goes out half of that later, however many are on the way: it is the line that is long, not narrow. For that, who
 reads never waits for who writes, but for a bound on what is on the way. The bench runs it as a process of its own.
 
 What the Notes have are pieces of octets in their order, by connection, so that it can be told how often the client had to wait for
@@ -197,11 +197,12 @@ class Notes:
 
 
 class FarWire:
-    """A wire with a delay, in a process of its own."""
+    """A wire with a delay, in a process of its own: farwire (tests/floor/farwire.c), which takes little of the machine that is
+    measured; without it, this file."""
 
-    def __init__(self, target_port, round_trip_ms):
-        self.process = subprocess.Popen([sys.executable, "-B", str(Path(__file__).resolve()), str(target_port), str(round_trip_ms / 2)],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    def __init__(self, farwire, target_port, round_trip_ms):
+        command = [farwire] if farwire else [sys.executable, "-B", str(Path(__file__).resolve())]
+        self.process = subprocess.Popen([*command, str(target_port), str(round_trip_ms)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.port = int(self.process.stdout.readline())
 
     def close(self):
@@ -211,7 +212,7 @@ class FarWire:
 
 
 def main():
-    wire = Wire(int(sys.argv[1]), float(sys.argv[2]) / 1000)
+    wire = Wire(int(sys.argv[1]), float(sys.argv[2]) / 2000)
     print(wire.port, flush=True)
     sys.stdin.read()
 
