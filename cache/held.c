@@ -153,17 +153,30 @@ int held_set_state(cache_tx *tx, int64_t id, enum held_state state)
     return statement_change(s);
 }
 
+/* Is there a hold at all? 1, 0, -errno. */
+static int look_for_holds(cache_tx *tx)
+{
+    static const char sql[] = "SELECT EXISTS (SELECT 1 FROM held)";
+    if (tx->held != HELD_UNKNOWN)
+        return tx->held == HELD_SOMETHING;
+    CLEANUP(statement_end) struct statement *s = statement_begin(&tx->rd, sql);
+    int err = statement_row(s);
+    if (err)
+        return err;
+    tx->held = column_int(s, 0) ? HELD_SOMETHING : HELD_NOTHING;
+    return tx->held == HELD_SOMETHING;
+}
+
 int held_release(cache_tx *tx, int64_t message)
 {
     static const char sql[] = "DELETE FROM held_message WHERE message = ?";
     static const char sql_empty[] = "DELETE FROM held WHERE id = ? AND whole = 0"
                                     " AND NOT EXISTS (SELECT 1 FROM held_message WHERE held = held.id)";
     struct held h;
-    if (tx->held == HELD_UNKNOWN)
-        tx->held = held_any(&tx->rd) ? HELD_SOMETHING : HELD_NOTHING;
-    if (tx->held == HELD_NOTHING)
-        return 0;
-    int err = held_of_message(&tx->rd, message, &h);
+    int err = look_for_holds(tx);
+    if (err <= 0)
+        return err;
+    err = held_of_message(&tx->rd, message, &h);
     if (err)
         return err == -ENOENT ? 0 : err;
     CLEANUP(statement_end) struct statement *s = statement_begin(&tx->rd, sql);

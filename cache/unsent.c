@@ -98,8 +98,6 @@ int unsent_stage(struct cache *c, const struct unsent *u, bool sync)
     if (fd < 0)
         return fd;
     r = io_write_full(fd, b.data, b.length);
-    if (r == 0 && ftruncate(fd, (off_t)b.length) < 0)
-        r = -errno;
     return r == 0 && sync && fsync(fd) < 0 ? -errno : r;
 }
 

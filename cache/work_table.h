@@ -35,8 +35,8 @@ int spare_open(struct work_table *t, int dirfd);
 void spare_close(struct work_table *t);
 /* Removes this file, or keeps it. */
 void spare_keep(struct work_table *t, int dirfd, const char *name);
-/* Opens this file for writing, made of a spare one if there is one: with something in it, which is to be
- * overwritten and cut. One that has this name is overwritten. The descriptor, or -errno. */
+/* Opens this file for writing, empty, made of a spare one if there is one. One that has this name already is
+ * overwritten. The descriptor, or -errno. */
 int spare_take(struct work_table *t, int dirfd, const char *name);
 
 void work_name(int64_t id, char ret[WORK_NAME_MAX]);

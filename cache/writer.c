@@ -171,6 +171,7 @@ static void undo_change(struct cache_tx *tx, size_t events, size_t workless_n)
     static const char sql_release[] = "RELEASE one";
     tx->events = events;
     tx->workless_n = workless_n;
+    tx->held = HELD_UNKNOWN;
     if (!statement_do(&tx->rd, sql_back))
         statement_do(&tx->rd, sql_release);
 }

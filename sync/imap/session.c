@@ -400,8 +400,10 @@ enum worker_result imap_open(struct imap *im, struct fault *f)
     if (r < 0 && imap_compress_suspect(im)) {
         *f = (struct fault){0};
         r = try_to_establish(im, f);
-        if (r == 0 || f->exit == FAULT_DENIED)
+        if (r == 0)
             imap_compress_give_up(im);
+        else
+            im->compress.unwanted = false;
     }
     if (r < 0)
         return cancel_is_set(&im->cancel) ? WORKER_CANCELLED : r == -ENOMEM ? WORKER_LOCAL : WORKER_BROKEN;

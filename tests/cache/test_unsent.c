@@ -45,8 +45,14 @@ static void test_notes_are_used_again(void **state)
     assert_int_equal(unsent_read(c, name, u), 0);
     assert_string_equal(u->m.name, "b");
     free(u);
+    /* A copy that somebody has made by a hard link is not written to. */
+    assert_int_equal(linkat(c->work->unsentfd, name, c->work->workfd, "copy", 0), 0);
     unsent_forget(c, two);
     unsent_forget(c, two); /* that is gone already */
+    int64_t three = deliver(c, "c", "other text\n");
+    assert_int_equal(work_settle(c, three), 0);
+    assert_int_not_equal(inode_of_note(c, three), inode);
+    unsent_forget(c, three);
     assert_int_equal(entries(c->work->sparefd), 1);
 }
 

@@ -187,8 +187,15 @@ static void *accept_all(void *arg)
     for (;;) {
         pthread_t thread;
         struct connection *c = calloc(1, sizeof(*c));
-        if (!c || (c->client = accept4(*listener, NULL, NULL, SOCK_CLOEXEC)) < 0)
+        if (!c)
+            err(1, "no memory");
+        c->client = accept4(*listener, NULL, NULL, SOCK_CLOEXEC);
+        if (c->client < 0 && errno != ECONNABORTED)
             err(1, "accept");
+        if (c->client < 0) {
+            free(c);
+            continue;
+        }
         if (pthread_create(&thread, NULL, connect_both, c) != 0)
             errx(1, "no more threads");
         pthread_detach(thread);
