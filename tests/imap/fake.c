@@ -46,15 +46,16 @@ static int get_line(struct peer *p, char *out, size_t size)
     return n > 0 && out[n - 1] == '\n' ? 0 : -1;
 }
 
-static void put_raw(int fd, const char *data, size_t length, size_t piece)
+static bool put_raw(int fd, const char *data, size_t length, size_t piece)
 {
     while (length > 0) {
         ssize_t n = send(fd, data, length < piece ? length : piece, MSG_NOSIGNAL);
         if (n <= 0)
-            return;
+            return false;
         data += n;
         length -= (size_t)n;
     }
+    return true;
 }
 
 static void put_packed(struct peer *p, const char *data, size_t length, size_t piece, int flush)
@@ -88,10 +89,8 @@ static void compress_from_now(struct peer *p)
 /* A stored block of nothing, as a flush ends with. */
 static void put_empty_blocks(struct peer *p, long n)
 {
-    for (; n > 0; n--) {
-        put_raw(p->fd, "\0\0\0\377\377", 5, 5);
+    for (; n > 0 && put_raw(p->fd, "\0\0\0\377\377", 5, 5); n--)
         usleep(10000);
-    }
 }
 
 static void cork(int fd, const char *text)

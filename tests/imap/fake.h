@@ -11,7 +11,7 @@
  *   "D:ms"    waits that long
  *   "K:1"     keeps what is sent from here on, until "K:0" sends it all at once
  *   "Z"       from here on both directions are compressed (RFC 4978)
- *   "E:n"     sends n empty blocks of that, one every 10 ms
+ *   "E:n"     sends n empty blocks of that, one every 10 ms, while there is a client
  *   "F:text"  sends text as it is in the last block of the compressed stream
  *   "H"       waits until the client closes
  *   "X"       closes, and waits for the next connection

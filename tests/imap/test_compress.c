@@ -14,7 +14,7 @@ static void begin_with(const char *const *script, bool works)
 {
     begin(script);
     rig.memory = works;
-    imap_of(rig.w)->idle_ms = 300;
+    imap_of(rig.w)->idle_ms = 1000;
     imap_of(rig.w)->far_ms = 0;
 }
 
@@ -299,10 +299,9 @@ static void a_stream_may_end(void **state)
 static void blocks_without_text_are_no_answer(void **state)
 {
     (void)state;
-    static const char *const script[] = {COMPRESSED, "C:STATUS", "E:100", NULL};
-    int64_t before_ms = clock_boot_ms();
+    static const char *const script[] = {COMPRESSED, "C:STATUS", "E:1000", NULL};
     breaks(script, false);
-    assert_in_range(clock_boot_ms() - before_ms, 300, 1500);
+    assert_int_equal(rig.e.err, -ETIMEDOUT); /* before the blocks were at their end */
 }
 
 /* What was compressed to next to nothing is as much as it is. */
@@ -326,7 +325,7 @@ static void news_are_waited_for(void **state)
                                          "S:$ OK [READ-WRITE] x",
                                          "C:IDLE",
                                          "S:+ idling",
-                                         "E:60",
+                                         "E:150",
                                          "S:* 2 EXISTS",
                                          "E:1",
                                          "C:DONE",
@@ -346,7 +345,7 @@ static void news_are_waited_for(void **state)
 static void news_are_not_waited_for_longer(void **state)
 {
     (void)state;
-    static const char *const script[] = {COMPRESSED, "C:NOOP", "S:$ OK", "E:100", BYE};
+    static const char *const script[] = {COMPRESSED, "C:NOOP", "S:$ OK", "E:1000", "H", NULL};
     begin_with(script, false);
     assert_int_equal(rig.w->ops->open(rig.w, NULL), WORKER_DONE);
     struct command c;
@@ -354,7 +353,7 @@ static void news_are_not_waited_for_longer(void **state)
     assert_int_equal(imap_run(imap_of(rig.w), &c, NULL, NULL, &rig.e), WORKER_DONE);
     int64_t before_ms = clock_boot_ms();
     assert_int_equal(stream_wait(imap_of(rig.w)->stream, before_ms + 100), 0);
-    assert_in_range(clock_boot_ms() - before_ms, 100, 600);
+    assert_in_range(clock_boot_ms() - before_ms, 100, 5000);
     end();
 }
 
