@@ -131,8 +131,8 @@ void imap_compress_broke(struct imap *im)
 
 bool imap_compress_suspect(struct imap *im)
 {
-    bool suspect = im->compress.suspect;
     /* A server that asks for a pause is not to be asked again at once. */
-    im->compress = (struct imap_compress){.unwanted = suspect};
-    return suspect && reply_backoff_ms(im->bye, strlen(im->bye)) == 0;
+    bool again = im->compress.suspect && reply_backoff_ms(im->bye, strlen(im->bye)) == 0;
+    im->compress = (struct imap_compress){.unwanted = again};
+    return again;
 }
