@@ -161,8 +161,10 @@ int attr_get(struct fs *fs, fuse_ino_t ino, struct stat *ret, double *ret_timeou
 
 void attr_entry(const struct stat *st, double timeout, struct fuse_entry_param *ret)
 {
-    *ret = (struct fuse_entry_param){
-        .ino = st->st_ino, .attr = *st, .attr_timeout = timeout, .entry_timeout = FOREVER_S};
+    *ret = (struct fuse_entry_param){.ino = st->st_ino,
+                                     .attr = *st,
+                                     .attr_timeout = S_ISDIR(st->st_mode) ? 0 : timeout,
+                                     .entry_timeout = FOREVER_S};
 }
 
 /* These come and go as their content does. */
