@@ -132,6 +132,25 @@ def test_floor_of_fuse(folder, build_with_floor):
     assert opening["measure"] == "P5" and 0.0001 < opening["floor"] < 30
 
 
+@needs("gnuplot")
+def test_growth(folder, program):
+    """Each thing at each size, and all in one picture."""
+    status, said, results = bench(folder, program, "P10", "P11", "P12")
+    assert status == 0, said
+    sizes = [50, 100]
+    for measure, unit, names in (("P10", "s", ["first sync", "start to all names", "start to the first ls"]), ("P11", "MB", ["memory (right)"]),
+                                 ("P12", "s", ["no-op", "one new mail", "one flag"]), ("P12", "B", ["no-op", "one new mail", "one flag"])):
+        (figure,) = (figure for figure in results["figures"] if (figure["measure"], figure["unit"]) == (measure, unit))
+        assert list(figure["series"]) == names
+        for curve in figure["series"].values():
+            assert [int(size) for size in curve] == sizes and all(0 < sample < 2000 for samples in curve.values() for sample in samples)
+    large = [row for row in results["rows"] if row["measure"] in ("P10", "P11") and row["goal"]]
+    assert [row["what"].split(" messages")[0] for row in large] == ["100"] * 3 and all(row["ours"] < 100 for row in large)
+    picture = (folder / "output" / "growth.svg").read_text()
+    assert all(f">{name}<" in picture for name in ("first sync", "one flag", "memory (right)", "MB", "seconds"))
+    assert "octets" in (folder / "output" / "growth-octets.svg").read_text()
+
+
 def test_no_floor_of_fuse(folder, build):
     status, said, results = bench(folder, build / "main" / "mailmount", "P5")
     assert status == 0 and said.count("no floorfs") == 1, said

@@ -53,7 +53,7 @@ def p1(bench):
     if bench.have(peers.Mbsync):
         contenders["mbsync, plain"] = peer(bench, peers.Mbsync, corpus, user, tls=False)
     taken = alternate(contenders, bench.repeats, bench.say)
-    bench.figure("P1", "bars", f"first sync of {corpus.messages:,} messages", "s", dict(taken))
+    bench.figure("P1", "bars", "s", dict(taken), f"first sync of {corpus.messages:,} messages")
     what = f"first sync, {corpus.messages:,} messages"
     floor = {kind: [a + b for a, b in zip(sorted(taken[f"wire, {kind}"]), sorted(taken["disk"]))] for kind in ("TLS", "plain")}
     return [
@@ -74,6 +74,6 @@ def p2(bench):
     if bench.have(peers.Mbsync):
         contenders["mbsync"] = peer(bench, peers.Mbsync, corpus, user, port=far.port)
     taken = alternate(contenders, bench.repeats, bench.say)
-    bench.figure("P2", "bars", f"first sync of {corpus.boxes:,} mailboxes, {ROUND_TRIP_MS} ms round trip", "s", dict(taken))
+    bench.figure("P2", "bars", "s", dict(taken), f"first sync of {corpus.boxes:,} mailboxes, {ROUND_TRIP_MS} ms round trip")
     return [Row("P2", f"first sync, {corpus.boxes:,} mailboxes of {corpus.count:,}, {ROUND_TRIP_MS} ms round trip", "s", taken["ours"],
                 taken["mbsync"], peer_name="mbsync", goal=Faster(10))]

@@ -19,13 +19,19 @@ plot $data using ($2/2):0:($2/2):(0.35):ytic(1) with boxxyerror linecolor rgb "#
      $data using 2:0:3 with labels left offset 0.5,0
 """
 GROWTH = """set logscale xy
-set xlabel "messages in the account"
-set ylabel "{unit}"
+set xlabel "messages in the account" offset 0,0.7
+set ylabel "{left}"
 set format x "%.0s%c"
 set grid
-set key top left
-plot for [column=2:{columns}] $data using 1:column with linespoints linewidth 2 pointtype 7 title columnheader(column)
+set key below height 1
+{second}plot {curves}
 """
+SECOND = """set logscale y2
+set y2label "MB"
+set ytics nomirror
+set y2tics
+"""
+CURVE = "$data using 1:{column} with linespoints linewidth 2 pointtype 7 {style}title columnheader({column})"
 UNITS = {"s": "seconds", "B": "octets"}
 
 
@@ -50,12 +56,18 @@ def bars(path, figure):
     draw_bars(path, figure["title"], UNITS[figure["unit"]], sorted(medians.items(), key=lambda item: item[1]))
 
 
-def growth(path, figure):
-    series = figure["series"]
-    sizes = sorted({size for values in series.values() for size in values})
-    lines = ["messages " + " ".join(quoted(name) for name in series)]
-    lines += [" ".join(str(value) for value in [size, *(statistics.median(values[size]) for values in series.values())]) for size in sizes]
-    draw(path, figure["title"], lines, GROWTH.format(unit=UNITS[figure["unit"]], columns=len(series) + 1))
+def growth(path, title, figures):
+    """All in one picture, of one axis of sizes; what is in MB has the axis at the right."""
+    curves = [(name, figure["unit"], values) for figure in figures for name, values in figure["series"].items()]
+    sizes = sorted({size for _, _, values in curves for size in values})
+    lines = ["messages " + " ".join(quoted(name) for name, _, _ in curves)]
+    lines += [" ".join([str(size)] + [str(statistics.median(values[size])) if values.get(size) else "NaN" for _, _, values in curves])
+              for size in sizes]
+    plots = [CURVE.format(column=number, style="dashtype 2 axes x1y2 " if unit == "MB" else "")
+             for number, (_, unit, _) in enumerate(curves, 2)]
+    left = next((UNITS[unit] for _, unit, _ in curves if unit != "MB"), "")
+    second = SECOND if any(unit == "MB" for _, unit, _ in curves) else ""
+    draw(path, title, lines, GROWTH.format(left=left, second=second, curves=", ".join(plots)), 560)
 
 
 def reading(path, rows):
@@ -66,13 +78,21 @@ def draw_all(folder, figures, rows, say):
     """Returns the files. Without gnuplot there are none, which was said before."""
     if not shutil.which("gnuplot"):
         return []
-    made = []
+    made, jobs = [], []
+    for figure in figures:
+        if figure["kind"] == "bars":
+            jobs.append((f"{figure['measure'].lower()}.svg", bars, [figure]))
+    for name, title, units in (("growth", "what things cost with ever more mail", ("s", "MB")),
+                               ("growth-octets", "what goes over the wire with ever more mail", ("B",))):
+        growing = [figure for figure in figures if figure["kind"] == "growth" and figure["unit"] in units]
+        if growing:
+            jobs.append((f"{name}.svg", growth, [title, growing]))
     compared = [row for row in rows if row.measure in ("P5", "P6", "P7") and row.goal and row.ours_samples and row.floor_samples]
-    jobs = [(f"{figure['measure'].lower()}{figure['suffix']}.svg", {"bars": bars, "growth": growth}[figure["kind"]], figure)
-            for figure in figures] + ([("reading.svg", reading, compared)] if compared else [])
+    if compared:
+        jobs.append(("reading.svg", reading, [compared]))
     for name, function, data in jobs:
         try:
-            function(folder / name, data)
+            function(folder / name, *data)
             made.append(name)
         except RuntimeError as error:
             say(f"no {name}: {error}")

@@ -11,6 +11,7 @@ from pathlib import Path
 import janitor
 from benchlib.corpus import Corpora
 from benchlib.floors import FloorMount, built_with
+from benchlib.timing import seconds
 from benchlib.wire import FarWire, Notes, Wire
 from daemon import Mailmount
 from imapclient import Witness
@@ -123,7 +124,7 @@ class Stage:
         if corpus not in self.kept:
             self.say(f"first sync of {corpus.messages:,} messages, for what follows")
             account = self.account(corpus)
-            account.first_sync()
+            account.first_sync_s = seconds(account.first_sync)
             account.check_whole()
             self.kept[corpus] = account
         account = self.kept[corpus]

@@ -147,5 +147,5 @@ def p12(bench):
             series[title] = by_size
             rows.append(Row("P12", f"{title}, {kind}, with {sizes[-1]:,} messages", unit, by_size[sizes[-1]],
                             floor_samples=by_size[sizes[0]], floor_name=f"with {sizes[0]:,}", goal=Within(FLAT)))
-        bench.figure("P12", "growth", f"what it costs: {kind}", unit, series, f"-{kind}")
+        bench.figure("P12", "growth", unit, series)
     return rows
