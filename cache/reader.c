@@ -84,6 +84,18 @@ cache_rd *cache_reader(struct cache *c)
     return rd;
 }
 
+cache_rd *cache_glance(struct cache *c)
+{
+    cache_rd *rd = c->writing ? writer_lend(c->writer) : NULL;
+    return rd ? rd : cache_reader(c);
+}
+
+void cache_glance_end(struct cache *c, cache_rd *rd)
+{
+    if (rd && rd->writer)
+        writer_take_back(c->writer);
+}
+
 int cache_rd_begin(cache_rd *rd)
 {
     static const char sql[] = "BEGIN";

@@ -12,6 +12,8 @@
  *     a single change:     BEGIN IMMEDIATE, change(), COMMIT - or ROLLBACK
  *     then the events go to the listeners, work files of forgotten rows go, and the callers wake.
  *
+ * Who only wants to read one row can have the role for that, when it is free (cache_glance).
+ *
  * While one group commits, the next one gathers: a burst of callers shares the price of a commit, and a lone
  * one waits for nobody. Whoever leaves the role while others wait wakes the thread; callers never overtake
  * those who wait.
@@ -407,6 +409,21 @@ int cache_write(struct cache *c, enum cache_origin origin, enum cache_durability
     serve(w, &r);
     leave_role(w);
     return r.result;
+}
+
+struct cache_rd *writer_lend(struct writer *w)
+{
+    pthread_mutex_lock(&w->lock);
+    bool free = !w->busy && !w->first;
+    if (free)
+        take_role(w);
+    pthread_mutex_unlock(&w->lock);
+    return free ? &w->tx.rd : NULL;
+}
+
+void writer_take_back(struct writer *w)
+{
+    leave_role(w);
 }
 
 static int change_nothing(cache_tx *tx, void *arg)

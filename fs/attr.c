@@ -140,6 +140,15 @@ static int attr_of_dir(struct fs *fs, cache_rd *rd, fuse_ino_t ino, struct stat 
     return 0;
 }
 
+static int attr_of_any_dir(struct fs *fs, fuse_ino_t ino, struct stat *ret)
+{
+    bool is_box = ino_sub(ino) == SUB_BOX; /* which has others in it to count */
+    cache_rd *rd = is_box ? cache_reader(fs->cache) : cache_glance(fs->cache);
+    int r = rd ? attr_of_dir(fs, rd, ino, ret) : -EIO;
+    cache_glance_end(fs->cache, rd);
+    return r;
+}
+
 int attr_get(struct fs *fs, fuse_ino_t ino, struct stat *ret, double *ret_timeout)
 {
     struct message m;
@@ -147,13 +156,12 @@ int attr_get(struct fs *fs, fuse_ino_t ino, struct stat *ret, double *ret_timeou
         *ret_timeout = 0;
         return virtual_attr(fs, ino, ret);
     }
-    cache_rd *rd = cache_reader(fs->cache);
-    if (!rd)
-        return -EIO;
     *ret_timeout = FOREVER_S;
     if (ino_is_dir(ino))
-        return attr_of_dir(fs, rd, ino, ret);
-    int r = message_get(rd, (int64_t)ino, &m);
+        return attr_of_any_dir(fs, ino, ret);
+    cache_rd *rd = cache_glance(fs->cache);
+    int r = rd ? message_get(rd, (int64_t)ino, &m) : -EIO;
+    cache_glance_end(fs->cache, rd);
     if (r == 0)
         attr_of_message(fs, &m, ret, ret_timeout);
     return r == -ENOENT ? attr_of_open_file(fs, (int64_t)ino, ret) : r;

@@ -17,8 +17,11 @@
 
 static int read_row(struct files *t, int64_t id, struct message *ret)
 {
-    cache_rd *rd = cache_reader(files_cache(t));
-    return rd ? message_get(rd, id, ret) : -EIO;
+    struct cache *c = files_cache(t);
+    cache_rd *rd = cache_glance(c);
+    int r = rd ? message_get(rd, id, ret) : -EIO;
+    cache_glance_end(c, rd);
+    return r;
 }
 
 static int64_t stat_mtime_ns(const struct stat *st)

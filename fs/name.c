@@ -85,8 +85,10 @@ void name_reply_message(fuse_req_t req, const struct message *m)
 static void lookup_mail(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
     struct message m;
-    cache_rd *rd = cache_reader(fs_of(req)->cache);
+    struct cache *c = fs_of(req)->cache;
+    cache_rd *rd = cache_glance(c);
     int r = rd ? message_find(rd, ino_mailbox(parent), ino_sub(parent), name, &m) : -EIO;
+    cache_glance_end(c, rd);
     if (r == 0)
         name_reply_message(req, &m);
     else if (r == -ENOENT)

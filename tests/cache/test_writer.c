@@ -145,6 +145,67 @@ static void those_who_wait_are_one_commit(void **state)
     assert_told(&told, "+a +c|");
 }
 
+/* ---- glances ---- */
+
+static void a_glance_uses_the_writers_connection_only_when_that_is_free(void **state)
+{
+    struct scratch *s = *state;
+    struct gate gate;
+    sem_init(&gate.inside, 0, 0);
+    sem_init(&gate.open, 0, 0);
+    struct caller slow = {.s = s, .gate = &gate};
+    cache_rd *own = cache_reader(s->c), *rd = cache_glance(s->c);
+    assert_ptr_not_equal(rd, own);
+    cache_glance_end(s->c, rd);
+    pthread_create(&slow.thread, NULL, call, &slow);
+    sem_wait(&gate.inside);
+    rd = cache_glance(s->c); /* and does not wait */
+    assert_ptr_equal(rd, own);
+    cache_glance_end(s->c, rd);
+    sem_post(&gate.open);
+    pthread_join(slow.thread, NULL);
+    rd = cache_glance(s->c);
+    assert_ptr_not_equal(rd, own);
+    cache_glance_end(s->c, rd);
+}
+
+static void a_change_waits_for_a_glance(void **state)
+{
+    struct scratch *s = *state;
+    struct caller caller[2] = {{.s = s, .set = {"a", 1, 0}}, {.s = s, .set = {"b", 1, 0}}};
+    cache_rd *rd = cache_glance(s->c);
+    for (int i = 0; i < 2; i++)
+        pthread_create(&caller[i].thread, NULL, call, &caller[i]);
+    nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
+    assert_int_equal(cache_meta_get(rd, "a", -1), -1);
+    assert_int_equal(value_of(s, "b"), -1);
+    cache_glance_end(s->c, rd);
+    for (int i = 0; i < 2; i++) {
+        pthread_join(caller[i].thread, NULL);
+        assert_int_equal(caller[i].result, 0);
+    }
+    rd = cache_glance(s->c);
+    assert_int_equal(cache_meta_get(rd, "a", -1), 1);
+    assert_int_equal(cache_meta_get(rd, "b", -1), 1);
+    cache_glance_end(s->c, rd);
+}
+
+static int glance_inside(cache_tx *tx, void *arg)
+{
+    struct scratch *s = arg;
+    int err = cache_meta_set(tx, "inside", 1);
+    cache_rd *rd = cache_glance(s->c);
+    int64_t seen = cache_meta_get(rd, "inside", -1);
+    cache_glance_end(s->c, rd);
+    return err ? err : seen == -1 ? 0 : -EINVAL;
+}
+
+static void a_glance_from_inside_a_change_is_the_threads_own_reader(void **state)
+{
+    struct scratch *s = *state;
+    files_do(s, glance_inside, s);
+}
+
 #define THREADS 8
 #define ROUNDS 150
 
@@ -178,8 +239,12 @@ static void *hammer(void *arg)
         if (cache_write(h->s->c, CACHE_FROM_FILES, d, add_one, h) != expected)
             h->failures++;
         snprintf(name, sizeof name, "%d.%d", h->number, h->round);
-        if (message_find(cache_reader(h->s->c), h->box, SUB_CUR, name, &m) != (expected ? -ENOENT : 0))
+        bool glances = h->round % 2;
+        cache_rd *rd = glances ? cache_glance(h->s->c) : cache_reader(h->s->c);
+        if (message_find(rd, h->box, SUB_CUR, name, &m) != (expected ? -ENOENT : 0))
             h->failures++;
+        if (glances)
+            cache_glance_end(h->s->c, rd);
     }
     return NULL;
 }
@@ -619,6 +684,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(a_negative_result_rolls_back_that_change_and_its_events),
         T(those_who_wait_are_one_commit),
+        T(a_glance_uses_the_writers_connection_only_when_that_is_free),
+        T(a_change_waits_for_a_glance),
+        T(a_glance_from_inside_a_change_is_the_threads_own_reader),
         T(eight_threads_lose_nothing_and_see_what_they_wrote),
         T(what_is_wanted_now_is_synced_now),
         T(what_may_wait_is_synced_within_a_second),
