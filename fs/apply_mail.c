@@ -12,7 +12,8 @@ struct change {
     struct mail_place from, to;
     int64_t id;
     bool noreplace;
-    bool tell; /* the kernel does not know what this changes */
+    bool tell;    /* the kernel does not know what this changes */
+    bool settled; /* what loses its name here had its chance to get into the store */
     struct message made;
     struct mail_left left;
     bool drop; /* the work file of what is left is to go after the commit */
@@ -54,26 +55,55 @@ static int clear_left(cache_tx *tx, struct change *c)
     return c->left.fate == MAIL_FATE_FORGET ? mail_forget_left(tx, c->left.id) : 0;
 }
 
+/* What was just written and is not in the store yet could not be restored. -EAGAIN: it is to be settled
+ * first. */
+static int check_settled(cache_tx *tx, struct change *c, const struct mail_place *at)
+{
+    struct message m;
+    cache_rd *rd = cache_tx_rd(tx);
+    if (c->settled || at->sub == SUB_TMP || message_find(rd, at->mailbox, at->sub, at->name, &m) < 0 ||
+        !mail_wants_settling(rd, &m))
+        return 0;
+    c->left.id = m.id;
+    return -EAGAIN;
+}
+
 static int unlink_change(cache_tx *tx, void *arg)
 {
     struct change *c = arg;
-    int r = mail_unlink(tx, &c->from, &c->left);
+    int r = check_settled(tx, c, &c->from);
+    if (r == 0)
+        r = mail_unlink(tx, &c->from, &c->left);
     return r < 0 ? r : clear_left(tx, c);
 }
 
 static int rename_change(cache_tx *tx, void *arg)
 {
     struct change *c = arg;
-    int r = mail_rename(tx, &c->from, &c->to, c->noreplace, &c->left);
+    int r = c->noreplace ? 0 : check_settled(tx, c, &c->to);
+    if (r == 0)
+        r = mail_rename(tx, &c->from, &c->to, c->noreplace, &c->left);
     return r < 0 ? r : clear_left(tx, c);
 }
 
+static int write_change(struct change *c, enum cache_durability durability,
+                        int (*change)(cache_tx *tx, void *arg))
+{
+    return c->tell ? cache_write(c->fs->cache, CACHE_FROM_FILES, durability, change, c)
+                   : own_write(c->fs->cache, durability, change, c);
+}
+
+/* What cannot be settled, because somebody writes to it, does not keep the name from going. */
 static int apply_change(struct change *c, enum cache_durability durability,
                         int (*change)(cache_tx *tx, void *arg))
 {
-    struct cache *cache = c->fs->cache;
-    int r = c->tell ? cache_write(cache, CACHE_FROM_FILES, durability, change, c)
-                    : own_write(cache, durability, change, c);
+    int r = write_change(c, durability, change);
+    if (r == -EAGAIN) {
+        work_settle(c->fs->cache, c->left.id);
+        c->left = (struct mail_left){0};
+        c->settled = true;
+        r = write_change(c, durability, change);
+    }
     if (r == 0 && c->drop)
         work_remove(c->fs->cache, c->left.id);
     return r;
@@ -85,19 +115,9 @@ static int find(struct fs *fs, const struct mail_place *at, struct message *ret)
     return rd ? message_find(rd, at->mailbox, at->sub, at->name, ret) : -EIO;
 }
 
-/* What was just written and is not in the store yet could not be restored: it is settled first, if nobody
- * writes. That it fails does not keep the name from going. */
-static void settle_before_loss(struct fs *fs, const struct mail_place *at)
-{
-    struct message m;
-    if (at->sub != SUB_TMP && find(fs, at, &m) == 0 && mail_wants_settling(cache_reader(fs->cache), &m))
-        work_settle(fs->cache, m.id);
-}
-
 int apply_unlink(struct fs *fs, const struct mail_place *at)
 {
     struct change c = {.fs = fs, .from = *at};
-    settle_before_loss(fs, at);
     return apply_change(&c, CACHE_SOON, unlink_change);
 }
 
@@ -126,8 +146,6 @@ int apply_rename(struct fs *fs, const struct mail_place *from, const struct mail
         r = sync_delivery(fs, m.id);
     if (r < 0)
         return r;
-    if (!noreplace)
-        settle_before_loss(fs, to);
     return apply_change(&c, delivers ? CACHE_NOW : CACHE_SOON, rename_change);
 }
 
@@ -214,7 +232,9 @@ static int stage_change(cache_tx *tx, void *arg)
 static int deliver_change(cache_tx *tx, void *arg)
 {
     struct change *c = arg;
-    int r = mail_deliver(tx, c->made.id, &c->to, c->noreplace, &c->left);
+    int r = c->noreplace ? 0 : check_settled(tx, c, &c->to);
+    if (r == 0)
+        r = mail_deliver(tx, c->made.id, &c->to, c->noreplace, &c->left);
     return r < 0 ? r : clear_left(tx, c);
 }
 
@@ -229,8 +249,6 @@ static int deliver_staged(struct change *c, int in)
         r = sync_delivery(c->fs, c->made.id);
     if (r < 0)
         return r;
-    if (!c->noreplace)
-        settle_before_loss(c->fs, &c->to);
     return apply_change(c, CACHE_NOW, deliver_change);
 }
 

@@ -11,17 +11,31 @@
 #include "mail_place.h"
 #include "mailbox.h"
 
+static int check_place_in(const struct mailbox *box, const struct mail_place *at)
+{
+    if (strlen(at->name) >= sizeof(box->name))
+        return -ENAMETOOLONG;
+    if (box->removed || !(box->dirs & 1u << at->sub))
+        return -ENOENT;
+    return at->sub != SUB_TMP && (box->attributes & MAILBOX_READ_ONLY) ? -EACCES : 0;
+}
+
 int mail_check_place(cache_rd *rd, const struct mail_place *at)
 {
     struct mailbox box;
-    if (strlen(at->name) >= sizeof(box.name))
-        return -ENAMETOOLONG;
     int r = mailbox_get(rd, at->mailbox, &box);
+    return r < 0 ? r : check_place_in(&box, at);
+}
+
+int mail_check_places(cache_rd *rd, const struct mail_place *one, const struct mail_place *other)
+{
+    struct mailbox box;
+    int r = mailbox_get(rd, one->mailbox, &box);
+    if (r == 0)
+        r = check_place_in(&box, one);
     if (r < 0)
         return r;
-    if (box.removed || !(box.dirs & 1u << at->sub))
-        return -ENOENT;
-    return at->sub != SUB_TMP && (box.attributes & MAILBOX_READ_ONLY) ? -EACCES : 0;
+    return one->mailbox == other->mailbox ? check_place_in(&box, other) : mail_check_place(rd, other);
 }
 
 void mail_put_at(struct message *m, const struct mail_place *at)
@@ -33,9 +47,9 @@ void mail_put_at(struct message *m, const struct mail_place *at)
 
 int mail_at(cache_rd *rd, const struct mail_place *at, struct message *ret)
 {
-    struct message found;
-    int r = message_find(rd, at->mailbox, at->sub, at->name, &found);
-    return r < 0 ? r : message_get(rd, found.id, ret);
+    int r = message_find(rd, at->mailbox, at->sub, at->name, ret);
+    /* Found by an extra name it has that one's place. */
+    return r < 0 || ret->links == 0 ? r : message_get(rd, ret->id, ret);
 }
 
 int mail_create(cache_tx *tx, const struct mail_place *at, struct message *ret)

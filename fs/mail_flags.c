@@ -31,35 +31,39 @@ static bool has_keyword_letters(const char *name, const struct maildir_name *par
     return *letter >= 'a' && *letter <= 'z';
 }
 
+static struct mail_spelling spell_with(const struct maildir_letters *letters, const struct mail_place *at)
+{
+    struct maildir_name parsed;
+    maildir_parse(at->name, letters, &parsed);
+    struct mail_spelling s = {.at = *at,
+                              .scratch = maildir_is_scratch(at->name),
+                              .lettered = has_keyword_letters(at->name, &parsed),
+                              .flags = parsed.flags};
+    for (unsigned i = 0; i < sizeof(letters->bit); i++)
+        s.knows_letters |= letters->bit[i] >= 0;
+    return s;
+}
+
 int mail_spell(cache_rd *rd, const struct mail_place *at, struct mail_spelling *ret)
 {
     struct maildir_letters letters;
-    struct maildir_name parsed;
     int r = mailbox_letters(rd, at->mailbox, &letters);
-    if (r < 0)
-        return r;
-    maildir_parse(at->name, &letters, &parsed);
-    *ret = (struct mail_spelling){.at = *at,
-                                  .scratch = maildir_is_scratch(at->name),
-                                  .lettered = has_keyword_letters(at->name, &parsed),
-                                  .flags = parsed.flags};
-    for (unsigned i = 0; i < sizeof(letters.bit); i++)
-        ret->knows_letters |= letters.bit[i] >= 0;
-    return 0;
+    if (r == 0)
+        *ret = spell_with(&letters, at);
+    return r;
 }
 
 int mail_spell_moved(cache_tx *tx, int64_t from, const struct mail_place *at, struct mail_spelling *ret)
 {
     cache_rd *rd = cache_tx_rd(tx);
     struct maildir_letters here, lent;
-    struct mail_spelling spelling;
-    int r = mail_spell(rd, at, &spelling);
-    if (r == 0)
-        r = mailbox_letters(rd, at->mailbox, &here);
-    if (r == 0)
+    int r = mailbox_letters(rd, at->mailbox, &here);
+    if (r < 0)
+        return r;
+    struct mail_spelling spelling = spell_with(&here, at);
+    bool lends = from != at->mailbox && at->sub != SUB_TMP && !spelling.scratch && spelling.lettered;
+    if (lends)
         r = mailbox_letters(rd, from, &lent);
-    bool lends =
-        r == 0 && from != at->mailbox && at->sub != SUB_TMP && !spelling.scratch && spelling.lettered;
     const char *letters = lends ? strstr(at->name, ":2,") + strlen(":2,") : "";
     for (; *letters && r == 0; letters++) {
         int i = *letters - 'a';

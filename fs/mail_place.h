@@ -15,6 +15,7 @@ static inline bool mail_is_at(const struct message *m, const struct mail_place *
 
 /* May something be put here (or be changed here)? -ENOENT, -EACCES, -ENAMETOOLONG. */
 int mail_check_place(cache_rd *rd, const struct mail_place *at);
+int mail_check_places(cache_rd *rd, const struct mail_place *one, const struct mail_place *other);
 /* Gives the row that place; the caller stores it. The place must have been checked. */
 void mail_put_at(struct message *m, const struct mail_place *at);
 /* The row that has this name, as it is, also when the name is an extra one. */

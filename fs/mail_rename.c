@@ -99,9 +99,7 @@ int mail_rename(cache_tx *tx, const struct mail_place *from, const struct mail_p
 {
     struct rename r = {.from = from, .to = to};
     cache_rd *rd = cache_tx_rd(tx);
-    int err = mail_check_place(rd, from);
-    if (err == 0)
-        err = mail_check_place(rd, to);
+    int err = mail_check_places(rd, from, to);
     if (err == 0)
         err = mail_at(rd, from, &r.row);
     if (err < 0)
