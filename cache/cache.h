@@ -54,9 +54,10 @@ struct keywords *cache_keywords(struct cache *c);
  * when it cannot be opened (logged). Each call of a reading function is a snapshot of its own; cache_rd_begin
  * and _end hold one over several calls (never over a wait). */
 cache_rd *cache_reader(struct cache *c);
-/* The same for one or two short calls, after which cache_glance_end gives it back: the writer's own connection
- * when nobody is writing. A reader finds the pages it has read stale after each commit, and reads them again;
- * the writer does not. Whoever wants to write waits meanwhile: no cache_write in between. Thread: any. */
+/* The same for one or two short calls, after which cache_glance_end gives it back: the writer's own
+ * connection when nobody is writing. A reader finds the pages it has read stale after each commit, and reads
+ * them again; the writer does not. Whoever wants to write waits meanwhile: no cache_write in between. Thread:
+ * any. */
 cache_rd *cache_glance(struct cache *c);
 void cache_glance_end(struct cache *c, cache_rd *rd);
 int cache_rd_begin(cache_rd *rd);

@@ -111,7 +111,8 @@ int reader_open(struct cache *c, struct cache_rd **ret);
  * thread. */
 int writer_new(struct cache *c, struct writer **ret);
 struct cache_tx *writer_tx(struct writer *w);
-/* The connection, to read with; NULL while somebody writes, or waits to. Until it is given back nobody can. */
+/* The connection, to read with; NULL while somebody writes, or waits to. Until it is given back nobody can.
+ */
 struct cache_rd *writer_lend(struct writer *w);
 void writer_take_back(struct writer *w);
 int writer_start(struct writer *w);
