@@ -77,6 +77,16 @@ int base_put(cache_tx *tx, const struct base_state *b)
     return statement_run(s);
 }
 
+int base_set_flags(cache_tx *tx, const struct base_state *b)
+{
+    static const char sql[] = "UPDATE base SET flags = ? WHERE mailbox = ? AND uid = ?";
+    CLEANUP(statement_end) struct statement *s = statement_begin(&tx->rd, sql);
+    put_int(s, (int64_t)b->flags);
+    put_int(s, b->mailbox);
+    put_int(s, b->uid);
+    return statement_change(s);
+}
+
 /* What the server refused to do with a message that it has no longer, it need not be told again. */
 int base_forget(cache_tx *tx, int64_t message)
 {

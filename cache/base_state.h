@@ -19,6 +19,9 @@ int base_each(cache_rd *rd, int64_t mailbox, uint32_t after_uid,
               int (*each)(void *arg, const struct base_state *b), void *arg);
 uint64_t base_count(cache_rd *rd, int64_t mailbox);
 int base_put(cache_tx *tx, const struct base_state *b); /* replaces what the message or the uid had */
+/* Of a mailbox and uid that have this message already: costs less than base_put. -ENOENT: there is no such.
+ */
+int base_set_flags(cache_tx *tx, const struct base_state *b);
 /* And what the server refused to do with it. */
 int base_forget(cache_tx *tx, int64_t message);
 /* UIDVALIDITY changed, or the mailbox left the server: the same of all of its rows. */

@@ -267,18 +267,26 @@ static void put_light(struct statement *s, const struct message *m)
     put_int(s, m->changed_ms);
 }
 
-static void put_indexed(struct statement *s, const struct message *m)
+static void put_place(struct statement *s, const struct message *m)
 {
     put_int_or_null(s, m->mailbox);
     put_int(s, m->sub);
+}
+
+static void put_state(struct statement *s, const struct message *m)
+{
     put_int(s, m->state);
+    put_int(s, m->gone_at);
+}
+
+static void put_content(struct statement *s, const struct message *m)
+{
     if (m->has_hash)
         put_blob(s, m->hash, sizeof m->hash);
     else
         put_null(s);
     put_int(s, m->date_s);
     put_int(s, m->message_id);
-    put_int(s, m->gone_at);
 }
 
 static int insert_row(cache_tx *tx, const struct message *m)
@@ -286,19 +294,29 @@ static int insert_row(cache_tx *tx, const struct message *m)
     static const char sql[] =
         "INSERT INTO message (name, scratch, flags, form, size, wire_size, mtime_ns, ctime_ns,"
         " zone_min, links, dirty, after, changed_ms,"
-        " mailbox, sub, state, hash, date_s, message_id, gone_at, id)"
+        " mailbox, sub, state, gone_at, hash, date_s, message_id, id)"
         " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?, ?,?,?,?,?,?,?, ?)";
     CLEANUP(statement_end) struct statement *s = statement_begin(&tx->rd, sql);
     put_light(s, m);
-    put_indexed(s, m);
+    put_place(s, m);
+    put_state(s, m);
+    put_content(s, m);
     put_int(s, m->id);
     return statement_run(s);
 }
 
-static bool same_indexed(const struct message *a, const struct message *b)
+/* SQLite writes every index that has a column in the SET list, whether its value differs or not: a flag would
+ * cost them all, and a message that is read, moved or removed those by content, where each is in another
+ * page. */
+enum extent { EXTENT_LIGHT, EXTENT_PLACE, EXTENT_STATE, EXTENT_ALL };
+
+static enum extent extent_of(const struct message *a, const struct message *b)
 {
-    return a->mailbox == b->mailbox && a->sub == b->sub && a->state == b->state && same_content(a, b) &&
-           a->date_s == b->date_s && a->message_id == b->message_id && a->gone_at == b->gone_at;
+    if (!same_content(a, b) || a->date_s != b->date_s || a->message_id != b->message_id)
+        return EXTENT_ALL;
+    if (a->state != b->state || a->gone_at != b->gone_at)
+        return EXTENT_STATE;
+    return a->mailbox != b->mailbox || a->sub != b->sub ? EXTENT_PLACE : EXTENT_LIGHT;
 }
 
 /* What is held back is this mail in this place: more of it than its flags has changed otherwise. */
@@ -307,23 +325,31 @@ static bool same_held(const struct message *a, const struct message *b)
     return a->mailbox == b->mailbox && a->state == b->state && same_content(a, b);
 }
 
-/* SQLite writes every index that has a column in the SET list, whether its value differs or not: a flag would
- * cost them all. */
 static int update_row(cache_tx *tx, const struct message *before, const struct message *m)
 {
 #define SET_LIGHT                                                                                            \
     "UPDATE message SET name = ?, scratch = ?, flags = ?, form = ?, size = ?, wire_size = ?, mtime_ns = ?,"  \
     " ctime_ns = ?, zone_min = ?, links = ?, dirty = ?, after = ?, changed_ms = ?"
-    static const char sql_light[] = SET_LIGHT " WHERE id = ?";
-    static const char sql_all[] =
-        SET_LIGHT ", mailbox = ?, sub = ?, state = ?, hash = ?, date_s = ?, message_id = ?,"
-                  " gone_at = ? WHERE id = ?";
+#define SET_PLACE SET_LIGHT ", mailbox = ?, sub = ?"
+#define SET_STATE SET_PLACE ", state = ?, gone_at = ?"
+    static const char sql[][sizeof SET_STATE + 64] = {
+        [EXTENT_LIGHT] = SET_LIGHT " WHERE id = ?",
+        [EXTENT_PLACE] = SET_PLACE " WHERE id = ?",
+        [EXTENT_STATE] = SET_STATE " WHERE id = ?",
+        [EXTENT_ALL] = SET_STATE ", hash = ?, date_s = ?, message_id = ? WHERE id = ?",
+    };
 #undef SET_LIGHT
-    bool light = same_indexed(before, m);
-    CLEANUP(statement_end) struct statement *s = statement_begin(&tx->rd, light ? sql_light : sql_all);
+#undef SET_PLACE
+#undef SET_STATE
+    enum extent extent = extent_of(before, m);
+    CLEANUP(statement_end) struct statement *s = statement_begin(&tx->rd, sql[extent]);
     put_light(s, m);
-    if (!light)
-        put_indexed(s, m);
+    if (extent >= EXTENT_PLACE)
+        put_place(s, m);
+    if (extent >= EXTENT_STATE)
+        put_state(s, m);
+    if (extent == EXTENT_ALL)
+        put_content(s, m);
     put_int(s, m->id);
     return statement_change(s);
 }

@@ -111,8 +111,10 @@ static int apply_change(struct change *c, enum cache_durability durability,
 
 static int find(struct fs *fs, const struct mail_place *at, struct message *ret)
 {
-    cache_rd *rd = cache_reader(fs->cache);
-    return rd ? message_find(rd, at->mailbox, at->sub, at->name, ret) : -EIO;
+    cache_rd *rd = cache_glance(fs->cache);
+    int r = rd ? message_find(rd, at->mailbox, at->sub, at->name, ret) : -EIO;
+    cache_glance_end(fs->cache, rd);
+    return r;
 }
 
 int apply_unlink(struct fs *fs, const struct mail_place *at)

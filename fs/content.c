@@ -269,7 +269,8 @@ int content_sync_work(struct files *t, struct open_file *f)
 
 int content_check_size(struct cache *c, int64_t size)
 {
-    cache_rd *rd = cache_reader(c);
+    cache_rd *rd = cache_glance(c);
     int64_t limit = rd ? cache_meta_get(rd, "append_limit", 0) : 0;
+    cache_glance_end(c, rd);
     return limit > 0 && size > limit ? -EFBIG : 0;
 }

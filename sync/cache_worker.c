@@ -98,11 +98,13 @@ int cache_worker_apply(cache_tx *tx, const struct brain_op *op, struct message *
 }
 
 /* For what is as it was nothing is written. */
-static bool is_base(cache_rd *rd, const struct base_state *b)
+static int agree_on(cache_tx *tx, const struct base_state *b)
 {
     struct base_state now;
-    return base_of_uid(rd, b->mailbox, b->uid, &now) == 0 && now.message == b->message &&
-           now.flags == b->flags;
+    bool same = base_of_uid(cache_tx_rd(tx), b->mailbox, b->uid, &now) == 0 && now.message == b->message;
+    if (same && now.flags == b->flags)
+        return 0;
+    return same ? base_set_flags(tx, b) : base_put(tx, b);
 }
 
 int cache_worker_settle(cache_tx *tx, struct message *m, const struct base_state *b)
@@ -128,7 +130,7 @@ int cache_worker_agree(cache_tx *tx, int64_t message, const struct base_state *b
         return 0; /* forgotten meanwhile: what the server has of it is new to us */
     if (r == 0 && !b)
         r = base_forget(tx, message);
-    else if (r == 0 && !is_base(cache_tx_rd(tx), b))
-        r = base_put(tx, b);
+    else if (r == 0)
+        r = agree_on(tx, b);
     return r < 0 ? r : cache_worker_settle(tx, &m, b);
 }

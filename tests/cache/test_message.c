@@ -69,6 +69,57 @@ static void all_fields_are_kept(void **state)
     assert_int_equal(find(s, box, SUB_CUR, "\xff\xfe:2,S", &r), 0);
 }
 
+static void assert_same_row(const struct message *a, const struct message *b)
+{
+    assert_true(a->mailbox == b->mailbox && a->sub == b->sub && a->state == b->state);
+    assert_string_equal(a->name, b->name);
+    assert_true(a->scratch == b->scratch && a->flags == b->flags && a->form == b->form);
+    assert_true(a->has_hash == b->has_hash && memcmp(a->hash, b->hash, sizeof a->hash) == 0);
+    assert_true(a->size == b->size && a->wire_size == b->wire_size && a->message_id == b->message_id);
+    assert_true(a->mtime_ns == b->mtime_ns && a->ctime_ns == b->ctime_ns && a->changed_ms == b->changed_ms);
+    assert_true(a->date_s == b->date_s && a->zone_min == b->zone_min && a->gone_at == b->gone_at);
+    assert_true(a->links == b->links && a->dirty == b->dirty && a->after == b->after);
+}
+
+/* Which columns are written depends on what has changed. */
+static void each_field_that_changes_alone_is_kept(void **state)
+{
+    struct scratch *s = *state;
+    int64_t box = make_box(s, 0, "INBOX").id, other = make_box(s, 0, "Other").id;
+    struct message m = make_message(s, box, SUB_NEW, "1", MESSAGE_PRESENT), next[20];
+    unsigned n = 0;
+#define CHANGE(what)                                                                                         \
+    next[n] = n ? next[n - 1] : m;                                                                           \
+    next[n++].what
+    CHANGE(flags) = FLAG_FLAGGED;
+    CHANGE(sub) = SUB_CUR;
+    CHANGE(mailbox) = other;
+    CHANGE(name)[0] = '2';
+    CHANGE(form) = MESSAGE_BOTH;
+    CHANGE(size) = 6;
+    CHANGE(wire_size) = 7;
+    CHANGE(mtime_ns) = 8;
+    CHANGE(zone_min) = 9;
+    CHANGE(dirty) = true;
+    CHANGE(after) = 10;
+    CHANGE(hash)[31] = 11;
+    next[n - 1].has_hash = true;
+    CHANGE(hash)[0] = 12;
+    CHANGE(date_s) = 13;
+    CHANGE(message_id) = 14;
+    CHANGE(state) = MESSAGE_WRITING;
+    CHANGE(state) = MESSAGE_GONE;
+    CHANGE(gone_at) = 15;
+    CHANGE(state) = MESSAGE_PRESENT;
+#undef CHANGE
+    for (unsigned i = 0; i < n; i++) {
+        server_does(s, put_message, &next[i]);
+        struct message r = row(s, m.id);
+        assert_same_row(&r, &next[i]);
+    }
+    assert_true(row(s, m.id).state == MESSAGE_PRESENT && row(s, m.id).gone_at == 0);
+}
+
 static void events_and_times_follow_what_is_shown(void **state)
 {
     struct scratch *s = *state;
@@ -575,6 +626,11 @@ static int give_base(cache_tx *tx, void *arg)
     return base_give(tx, g->from, g->to);
 }
 
+static int set_base_flags(cache_tx *tx, void *arg)
+{
+    return base_set_flags(tx, arg);
+}
+
 static int add_uid(void *arg, const struct base_state *b)
 {
     char *text = arg;
@@ -598,6 +654,11 @@ static void a_base_belongs_to_one_message_and_one_uid(void **state)
     char uids[256] = "";
     assert_int_equal(base_each(rd, box, 0, add_uid, uids), 0);
     assert_string_equal(uids, "2 4294967295 ");
+    server_does(s, set_base_flags, (&(struct base_state){box, 2, b, ~(flags_t)1}));
+    assert_int_equal(base_of_message(rd, b, &got), 0);
+    assert_true(got.mailbox == box && got.uid == 2 && got.flags == ~(flags_t)1);
+    assert_int_equal(by(s, CACHE_FROM_SERVER, set_base_flags, (&(struct base_state){box, 3, b, 0})), -ENOENT);
+    assert_int_equal(base_count(rd, box), 2);
     server_does(s, put_base, (&(struct base_state){box, 2, a, 0})); /* replaces both */
     assert_int_equal(base_count(rd, box), 1);
     assert_int_equal(base_of_message(rd, b, &got), -ENOENT);
@@ -752,6 +813,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(all_fields_are_kept),
+        T(each_field_that_changes_alone_is_kept),
         T(events_and_times_follow_what_is_shown),
         T(times_of_a_directory_grow_with_each_change),
         T(what_concerns_the_engine_is_dirty),
