@@ -116,6 +116,12 @@ static void prepare(struct cache_rd *rd, struct statement *s)
         connection_errno(sqlite3_prepare_v3(rd->db, s->sql, -1, SQLITE_PREPARE_PERSISTENT, &s->stmt, NULL));
 }
 
+static void refuse_if_undone(struct cache_rd *rd, struct statement *s)
+{
+    if (rd->changing && sqlite3_get_autocommit(rd->db))
+        s->err = -EIO;
+}
+
 static struct statement *spare_statement(struct cache_rd *rd, const char *sql)
 {
     struct statement *s = calloc(1, sizeof *s);
@@ -125,6 +131,7 @@ static struct statement *spare_statement(struct cache_rd *rd, const char *sql)
     }
     *s = (struct statement){.sql = sql, .lent = true, .spare = true};
     prepare(rd, s);
+    refuse_if_undone(rd, s);
     return s;
 }
 
@@ -139,6 +146,7 @@ struct statement *statement_begin(struct cache_rd *rd, const char *sql)
     s->err = 0;
     if (!s->stmt)
         prepare(rd, s);
+    refuse_if_undone(rd, s);
     return s;
 }
 

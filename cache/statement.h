@@ -38,9 +38,10 @@ struct cache_rd {
     sqlite3 *db;
     struct statement table[STATEMENTS_MAX];
     struct statement memoryless; /* what statement_begin gives without memory */
-    bool writer;                 /* inside a cache_tx: always within a transaction of its own */
-    unsigned begun;              /* nested cache_rd_begin */
-    struct cache_rd *next;       /* of the cache's readers, protected by its readers_lock */
+    bool writer; /* inside a cache_tx: within its transaction, or lent for a glance while nobody can write */
+    bool changing;         /* the writer\'s, from BEGIN on: see statement_begin */
+    unsigned begun;        /* nested cache_rd_begin */
+    struct cache_rd *next; /* of the cache's readers, protected by its readers_lock */
 };
 
 /* Opens the database at path. flags and vfs as for sqlite3_open_v2. */
@@ -51,7 +52,8 @@ int connection_run(struct cache_rd *rd, const char *sql);
 /* A negative errno for an SQLite result. */
 int connection_errno(int rc);
 
-/* Never NULL: without memory it is a statement that fails. */
+/* Never NULL: without memory it is a statement that fails. So is one within a change that SQLite has rolled
+ * back, because something failed that the change did not heed: it would be a transaction of its own. */
 struct statement *statement_begin(struct cache_rd *rd, const char *sql);
 void statement_end(struct statement **s); /* for CLEANUP */
 

@@ -164,7 +164,10 @@ static int begin_group(struct writer *w, bool full)
     w->tx.held = HELD_UNKNOWN;
     w->tx.workless_n = 0;
     int err = set_durability(w, full);
-    return err ? err : statement_do(&w->tx.rd, sql);
+    if (!err)
+        err = statement_do(&w->tx.rd, sql);
+    w->tx.rd.changing = !err;
+    return err;
 }
 
 static void undo_change(struct cache_tx *tx, size_t events, size_t workless_n)
@@ -280,6 +283,7 @@ static void serve(struct writer *w, struct request *group)
     for (struct request *r = group; r; r = r->next)
         full |= r->durability == CACHE_NOW;
     int err = run_group(w, group, full);
+    w->tx.rd.changing = false;
     if (!err) {
         err = settle_group(w, full);
         announce(w->cache, &w->tx);

@@ -61,9 +61,13 @@ static int check_settled(cache_tx *tx, struct change *c, const struct mail_place
 {
     struct message m;
     cache_rd *rd = cache_tx_rd(tx);
-    if (c->settled || at->sub == SUB_TMP || message_find(rd, at->mailbox, at->sub, at->name, &m) < 0 ||
-        !mail_wants_settling(rd, &m))
+    if (c->settled || at->sub == SUB_TMP)
         return 0;
+    int r = message_find(rd, at->mailbox, at->sub, at->name, &m);
+    if (r == 0)
+        r = mail_wants_settling(rd, &m);
+    if (r <= 0) /* a read that fails may have rolled the change back: nothing more is to be done in it */
+        return r == -ENOENT ? 0 : r;
     c->left.id = m.id;
     return -EAGAIN;
 }

@@ -18,6 +18,8 @@
 #include "log.h"
 #include "maildir.h"
 
+#define NEVER_EXPIRES 3e7 /* seconds: nobody else changes these files */
+
 #define DESCRIPTORS_LEFT 4096 /* for all but nodes, where there are twice as many */
 #define NODES_SPARE 16        /* for files that several threads are just making */
 
@@ -113,8 +115,7 @@ void local_entry_fill(const struct stat *st, struct fuse_entry_param *e)
     memset(e, 0, sizeof *e);
     e->attr = *st;
     e->ino = e->attr.st_ino = INO_LOCAL | st->st_ino;
-    e->entry_timeout = NEVER_EXPIRES;
-    e->attr_timeout = S_ISDIR(st->st_mode) ? 0 : NEVER_EXPIRES;
+    e->attr_timeout = e->entry_timeout = NEVER_EXPIRES;
 }
 
 bool local_is_full(struct local *l)

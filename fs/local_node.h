@@ -25,7 +25,6 @@ struct local_box_entry {
 };
 
 #define LOCAL_BUCKETS 1024
-#define NEVER_EXPIRES 3e7 /* seconds: nobody else changes these files */
 
 struct local {
     struct cache *cache;
@@ -57,5 +56,5 @@ void local_node_depart(struct local *l, fuse_ino_t ino, bool departed);
 /* A file whose last name left for the mail, and that nobody has open. The kernel asks for one only where its
  * caches are behind: told -ESTALE, it looks the name up again, and the program notices nothing. */
 bool local_node_is_stale(struct local *l, fuse_ino_t ino);
-/* Numbers and timeouts as the kernel is to see them, with a name: see attr_entry. */
+/* Numbers and timeouts as the kernel is to see them. */
 void local_entry_fill(const struct stat *st, struct fuse_entry_param *e);

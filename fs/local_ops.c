@@ -48,7 +48,7 @@ static void reply_attr(fuse_req_t req, int fd)
         return;
     }
     local_entry_fill(&st, &e);
-    fuse_reply_attr(req, &e.attr, NEVER_EXPIRES);
+    fuse_reply_attr(req, &e.attr, e.attr_timeout);
 }
 
 void local_getattr(struct local *l, fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)

@@ -152,11 +152,13 @@ int mail_forget_left(cache_tx *tx, int64_t id)
     return m.state == MESSAGE_GONE ? message_forget(tx, id) : 0;
 }
 
-bool mail_wants_settling(cache_rd *rd, const struct message *m)
+int mail_wants_settling(cache_rd *rd, const struct message *m)
 {
     struct base_state b;
-    return m->state == MESSAGE_WRITING && m->sub != SUB_TMP && !m->scratch && !m->links && m->size > 0 &&
-           base_of_message(rd, m->id, &b) == -ENOENT;
+    if (m->state != MESSAGE_WRITING || m->sub == SUB_TMP || m->scratch || m->links || m->size <= 0)
+        return 0;
+    int r = base_of_message(rd, m->id, &b);
+    return r == -ENOENT ? 1 : r;
 }
 
 int mail_begin_edit(cache_tx *tx, int64_t id)

@@ -72,8 +72,9 @@ int mail_set_time(cache_tx *tx, int64_t id, int64_t mtime_ns);
 
 /* Forgets a row that mail_left named, unless it has become something again. */
 int mail_forget_left(cache_tx *tx, int64_t id);
-/* Is this a row whose content should be settled before its name goes, so that it can be restored? */
-bool mail_wants_settling(cache_rd *rd, const struct message *m);
+/* Is this a row whose content should be settled before its name goes, so that it can be restored? 1, 0,
+ * -errno. */
+int mail_wants_settling(cache_rd *rd, const struct message *m);
 
 /* ---- flags, in mail_flags.c ---- */
 
