@@ -169,10 +169,15 @@ int attr_get(struct fs *fs, fuse_ino_t ino, struct stat *ret, double *ret_timeou
 
 void attr_entry(const struct stat *st, double timeout, struct fuse_entry_param *ret)
 {
-    *ret = (struct fuse_entry_param){.ino = st->st_ino,
-                                     .attr = *st,
-                                     .attr_timeout = S_ISDIR(st->st_mode) ? 0 : timeout,
-                                     .entry_timeout = FOREVER_S};
+    *ret = (struct fuse_entry_param){
+        .ino = st->st_ino, .attr = *st, .attr_timeout = timeout, .entry_timeout = FOREVER_S};
+}
+
+void attr_dir_changed(struct fs *fs, fuse_ino_t dir)
+{
+    fuse_lowlevel_notify_inval_inode(fs->se, dir, -1, 0);
+    if (fs->o.layout == CONFIG_LAYOUT_MAILDIRPP && dir != INO_ROOT && ino_sub(dir) == SUB_BOX)
+        fuse_lowlevel_notify_inval_inode(fs->se, INO_ROOT, -1, 0); /* which the inbox's directory is, too */
 }
 
 /* These come and go as their content does. */

@@ -9,6 +9,12 @@
  *   - Then the directory itself is invalidated: its attributes, and its cached listing. Attributes carry a
  * version in the kernel: an answer to a question from before an invalidation is dropped.
  *
+ * What a client does through the mount the kernel knows, with one exception: it drops the attributes of the
+ * directory, but not those that are on their way. They may come with the directory's name, with the listing
+ * it is in, or by themselves, were found out before the change, arrive after it, and would be believed for
+ * ever: a program that goes by a directory's time would overlook the mail. So whoever changes a directory
+ * gives its attributes a new version before the change is answered (attr_dir_changed). That takes no lock.
+ *
  * An entry of a message is only made to expire: it is asked for again before use, while the pages of a file
  * that is merely called differently stay. Entries of directories are invalidated, with all below them.
  *
@@ -89,9 +95,14 @@ static void wake(struct events *e)
 static void note_all(struct events *e, const struct cache_event *events, size_t n)
 {
     bool ours = false;
+    uint64_t last = 0;
     for (size_t i = 0; i < n; i++) {
-        if (!own_mark(&events[i], &ours) && !ours)
+        if (own_mark(&events[i], &ours))
+            continue;
+        if (!ours)
             notes_add(&e->notes, &events[i]);
+        else if (events[i].kind != CACHE_WORK && events[i].parent && events[i].parent != last)
+            attr_dir_changed(e->fs, last = events[i].parent);
     }
     if (e->notes.n > 0 || e->notes.overflow)
         wake(e);

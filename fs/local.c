@@ -265,6 +265,31 @@ fuse_ino_t local_node_shown(struct local *l, ino_t native)
     return ino;
 }
 
+/* The directory of the mail tree that a mailbox's area is shown in: see name_local_area. */
+static fuse_ino_t shown_dir(int64_t area)
+{
+    uint64_t dir = (uint64_t)-area;
+    return area >= 0 ? ino_dir(area, SUB_BOX) : ino_dir((int64_t)(dir >> 2), (enum sub)(dir & 3));
+}
+
+void local_node_changed(struct local *l, fuse_ino_t ino)
+{
+    fuse_ino_t dir = ino;
+    pthread_mutex_lock(&l->lock);
+    for (const struct local_box_entry *b = l->boxes; b; b = b->next)
+        if (b->node->ino == ino)
+            dir = shown_dir(b->mailbox);
+    pthread_mutex_unlock(&l->lock);
+    if (l->changed)
+        l->changed(l->changed_arg, dir);
+}
+
+void local_on_change(struct local *l, void (*changed)(void *arg, fuse_ino_t dir), void *arg)
+{
+    l->changed = changed;
+    l->changed_arg = arg;
+}
+
 int local_sync(struct local *l, int64_t mailbox)
 {
     fuse_ino_t box = local_box(l, mailbox, false);

@@ -12,6 +12,9 @@
 struct local;
 int local_new(struct cache *c, bool read_only, struct local **ret);
 void local_free(struct local *l);
+/* From now on changed is called for each directory that something was made in, removed from or renamed in, before the client is answered. dir is the number that
+ * the kernel knows it by. Before the first operation. */
+void local_on_change(struct local *l, void (*changed)(void *arg, fuse_ino_t dir), void *arg);
 
 /* Does this name, in the root or in a mailbox's own directory, belong to the local area? Names with a leading dot (in maildir++ only a list of known ones, since .Name is a mailbox there),
  * and known side files: maildirfolder, subscriptions, dovecot*, courierimap*, *.lock, scratch names (maildir_is_scratch). cur, new, tmp never. ".mailmount" never. */

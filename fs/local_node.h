@@ -30,6 +30,8 @@ struct local {
     struct cache *cache;
     int fd; /* cache/local */
     bool read_only;
+    void (*changed)(void *arg, fuse_ino_t dir);
+    void *changed_arg;
     pthread_mutex_t lock;                     /* a leaf */
     struct local_node *bucket[LOCAL_BUCKETS]; /* protected by lock */
     unsigned nodes;                           /* protected by lock */
@@ -47,6 +49,8 @@ bool local_is_full(struct local *l);
 int local_node_fd(struct local *l, fuse_ino_t ino);
 /* The number that a native directory is seen by: where a mailbox's local files are, that of the mailbox. */
 fuse_ino_t local_node_shown(struct local *l, ino_t native);
+/* Names in this directory have changed: local_on_change. */
+void local_node_changed(struct local *l, fuse_ino_t ino);
 /* "/proc/self/fd/N" of a node, for calls that take no O_PATH descriptor. */
 void local_node_path(struct local *l, fuse_ino_t ino, char ret[32]);
 /* Handles that were opened, or closed (-1), of a node that the kernel holds. */

@@ -149,6 +149,8 @@ static void made(struct local *l, fuse_req_t req, fuse_ino_t parent, const char 
 {
     struct fuse_entry_param e;
     int r = result < 0 ? -errno : local_lookup_entry(l, parent, name, &e);
+    if (result == 0)
+        local_node_changed(l, parent);
     if (r < 0) {
         fuse_reply_err(req, -r);
         return;
@@ -184,20 +186,34 @@ void local_link(struct local *l, fuse_req_t req, fuse_ino_t ino, fuse_ino_t newp
          linkat(AT_FDCWD, path, local_node_fd(l, newparent), newname, AT_SYMLINK_FOLLOW));
 }
 
+static void remove_name(struct local *l, fuse_req_t req, fuse_ino_t parent, const char *name, int flags)
+{
+    int err = unlinkat(local_node_fd(l, parent), name, flags) < 0 ? errno : 0;
+    if (!err)
+        local_node_changed(l, parent);
+    fuse_reply_err(req, err);
+}
+
 void local_unlink(struct local *l, fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-    reply_result(req, unlinkat(local_node_fd(l, parent), name, 0));
+    remove_name(l, req, parent, name, 0);
 }
 
 void local_rmdir(struct local *l, fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-    reply_result(req, unlinkat(local_node_fd(l, parent), name, AT_REMOVEDIR));
+    remove_name(l, req, parent, name, AT_REMOVEDIR);
 }
 
 void local_rename(struct local *l, fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t newparent,
                   const char *newname, unsigned flags)
 {
-    reply_result(req, renameat2(local_node_fd(l, parent), name, local_node_fd(l, newparent), newname, flags));
+    int from = local_node_fd(l, parent), to = local_node_fd(l, newparent);
+    int err = renameat2(from, name, to, newname, flags) < 0 ? errno : 0;
+    if (!err)
+        local_node_changed(l, parent);
+    if (!err && newparent != parent)
+        local_node_changed(l, newparent);
+    fuse_reply_err(req, err);
 }
 
 /* ---- names that leave for the mail ---- */
@@ -233,8 +249,10 @@ int local_remove_name(struct local *l, fuse_ino_t parent, const char *name)
     if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return -errno;
     local_node_depart(l, INO_LOCAL | st.st_ino, true);
-    if (unlinkat(dir, name, 0) == 0)
+    if (unlinkat(dir, name, 0) == 0) {
+        local_node_changed(l, parent);
         return 0;
+    }
     int err = -errno;
     local_node_depart(l, INO_LOCAL | st.st_ino, false);
     return err;
@@ -289,6 +307,7 @@ void local_create(struct local *l, fuse_req_t req, fuse_ino_t parent, const char
         fuse_reply_err(req, errno);
         return;
     }
+    local_node_changed(l, parent);
     int r = local_lookup_entry(l, parent, name, &e);
     if (r < 0) {
         close(fd);

@@ -158,6 +158,11 @@ static int copy_options(struct fs *fs, const struct fs_options *o)
     return fs->o.mountpoint && fs->o.account && (fs->o.extra || !o->extra) ? 0 : -ENOMEM;
 }
 
+static void local_changed(void *arg, fuse_ino_t dir)
+{
+    attr_dir_changed(arg, dir);
+}
+
 static int make_parts(struct fs *fs)
 {
     int r = files_new(fs->cache, &fs->files);
@@ -165,6 +170,8 @@ static int make_parts(struct fs *fs)
         r = park_new(fs, &fs->park);
     if (r == 0)
         r = local_new(fs->cache, fs->o.read_only, &fs->local);
+    if (r == 0)
+        local_on_change(fs->local, local_changed, fs);
     return r == 0 ? events_new(fs, &fs->events) : r;
 }
 

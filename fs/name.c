@@ -67,8 +67,6 @@ void name_reply_entry(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_
     if (r == 0)
         attr_entry(&st, timeout, &e);
     e.entry_timeout = attr_entry_timeout(fs, parent, name);
-    if (r == 0 && e.entry_timeout == 0) /* the next look at the name brings new ones */
-        e.attr_timeout = timeout;
     fuse_reply_entry(req, &e);
 }
 

@@ -61,14 +61,14 @@ static inline void reply_err(fuse_req_t req, int err)
 /* The attributes of any node but local ones, and for how long the kernel may keep them. -ENOENT, -EIO. */
 int attr_get(struct fs *fs, fuse_ino_t ino, struct stat *ret, double *ret_timeout);
 void attr_of_message(struct fs *fs, const struct message *m, struct stat *ret, double *ret_timeout);
-/* With a name. A directory's attributes that come with it are not kept: when something is made in the
- * directory while the answer is on its way, the kernel drops what it has, and would believe the answer, which
- * is older. Those that are asked for by themselves (GETATTR) are safe: whoever changes the directory asks for
- * them again first, with its lock held, and an answer to an earlier question is dropped. */
 void attr_entry(const struct stat *st, double timeout, struct fuse_entry_param *ret);
 /* For how long the name may be kept: not at all where renaming one mailbox renames others (maildir++, the
  * root). */
 double attr_entry_timeout(const struct fs *fs, fuse_ino_t parent, const char *name);
+
+/* Attributes of this directory that are on their way to the kernel are older than a change that was just made
+ * in it, and are not to be believed; see the head of events.c. Never waits. Before the change is answered. */
+void attr_dir_changed(struct fs *fs, fuse_ino_t dir);
 
 /* ---- name.c ---- */
 

@@ -4,6 +4,8 @@
  * were forced to disk, octets over the line.
  *
  *     COUNT_REPORT    a file that gets a struct report, and is up to date at any time
+ *     COUNT_HOLD      a file that, while it exists, keeps back answers to the kernel's requests: those of as
+ * many octets as the two numbers in it say, at least and at most
  *
  * Children count nothing.
  */
@@ -36,6 +38,7 @@ struct report {
 };
 
 static struct report *report; /* NULL: nothing is counted */
+static const char *hold;      /* a path; NULL: nothing is held */
 static pid_t self;
 
 static void *real_function(const char *name)
@@ -86,6 +89,28 @@ static void note_output(int fd, const void *octets, ssize_t n)
         count(&report->sent, (uint64_t)n);
 }
 
+static bool is_held(size_t length)
+{
+    size_t least, most;
+    FILE *file = fopen(hold, "re");
+    bool held = file && fscanf(file, "%zu %zu", &least, &most) == 2 && length >= least && length <= most;
+    if (file)
+        fclose(file);
+    return held;
+}
+
+static void wait_while_held(int fd, const struct iovec *v, int n_of)
+{
+    const struct fuse_out_header *header = v[0].iov_base;
+    if (!hold || !is_fuse(fd) || !header->unique)
+        return;
+    size_t length = 0;
+    for (int i = 0; i < n_of; i++)
+        length += v[i].iov_len;
+    while (is_held(length))
+        usleep(2000);
+}
+
 EXPORT ssize_t write(int fd, const void *data, size_t length)
 {
     ssize_t n = REAL(write)(fd, data, length);
@@ -95,6 +120,7 @@ EXPORT ssize_t write(int fd, const void *data, size_t length)
 
 EXPORT ssize_t writev(int fd, const struct iovec *v, int n_of)
 {
+    wait_while_held(fd, v, n_of);
     ssize_t n = REAL(writev)(fd, v, n_of);
     note_output(fd, v[0].iov_base, n);
     return n;
@@ -187,6 +213,7 @@ __attribute__((constructor)) static void start(void)
     if (map == MAP_FAILED)
         abort();
     report = map;
+    hold = getenv("COUNT_HOLD");
     close(fd);
     unsetenv("LD_PRELOAD"); /* children are others */
 }

@@ -2,6 +2,7 @@
 import os
 import struct
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,10 +41,20 @@ class Counted:
     def __init__(self, mailmount, wire, library):
         self.m, self.wire = mailmount, wire
         self.report = mailmount.folder / "count"
-        self.prefix = ("env", f"LD_PRELOAD={library}", f"COUNT_REPORT={self.report}")
+        self.hold = mailmount.folder / "hold"
+        self.prefix = ("env", f"LD_PRELOAD={library}", f"COUNT_REPORT={self.report}", f"COUNT_HOLD={self.hold}")
 
     def start(self):
         self.m.start(prefix=self.prefix)
+
+    @contextmanager
+    def answers_held(self, least, most):
+        """Answers to the kernel of so many octets wait until the end of this; then they are given."""
+        self.hold.write_text(f"{least} {most}")
+        try:
+            yield
+        finally:
+            self.hold.unlink()
 
     def now(self):
         return LAYOUT.unpack_from(self.report.read_bytes())

@@ -76,7 +76,7 @@ def test_many(counted, costs):
     costs("ls -l, again", counted.cost(lambda: list_long(m), sync=False), answers=60, statements=200, commands=12)
     costs("reading, first", counted.cost(lambda: read_all(m), sync=False), answers=3 * MANY + 60, statements=2.4 * MANY, commands=12)
     costs("reading, again", counted.cost(lambda: read_all(m), sync=False), answers=3 * MANY + 60, statements=2.4 * MANY, commands=12)
-    costs("flags here", counted.cost(lambda: flag_all(m)), answers=3 * MANY + 60, notices=10, statements=42 * MANY, syncs=20, commands=100)
+    costs("flags here", counted.cost(lambda: flag_all(m)), answers=3 * MANY + 60, notices=MANY + 10, statements=34 * MANY, syncs=20, commands=100)
     costs("flags there", counted.cost(flags_there), notices=4 * MANY, statements=12 * MANY, syncs=8, sent=1200, commands=24)
 
 
@@ -97,7 +97,7 @@ def test_one(counted, costs):
     flagged, moved, removed = (m.path(token) for token in ("n1", "n2", "n3"))
     base = flagged.name.partition(":2,")[0]
     counted.settled()  # path() opened some
-    costs("delivery", counted.cost(lambda: m.deliver(mail("delivered"), info="S")), answers=18, notices=2, statements=400,
+    costs("delivery", counted.cost(lambda: m.deliver(mail("delivered"), info="S")), answers=18, notices=5, statements=400,
           syncs=14, sent=900, commands=24)
     costs("flag", counted.cost(lambda: os.rename(flagged, flagged.parent / f"{base}:2,FS")), answers=8, notices=2, statements=300,
           syncs=3, sent=900, commands=20)

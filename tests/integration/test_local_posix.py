@@ -96,17 +96,6 @@ def test_what_several_do_at_once_is_what_is_on_disk(mounted, two_roots):
     assert local_random.Place(m.root).state() == seen
 
 
-def test_attributes_that_came_with_a_listing_are_not_kept(mounted, two_roots):
-    """Of directories, that is: the answer may have overtaken what was made in one meanwhile. Here that happens behind the mount."""
-    m = mounted.mailmount
-    (two_roots[1] / ".git" / "d").mkdir()
-    m.remount()
-    assert os.listdir(two_roots[1] / ".git") == ["d"]
-    (behind(m)[".git"] / "d" / "made meanwhile").mkdir()
-    time.sleep(0.1)  # they are right for some milliseconds: the kernel's clock ticks
-    assert (two_roots[1] / ".git" / "d").stat().st_nlink == 3
-
-
 class Forgetful(local_random.Place):
     """Where one call is forgotten."""
 
