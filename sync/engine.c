@@ -23,7 +23,7 @@
 #define RETRY_FIRST_MS 500
 #define RETRY_LAST_MS 60000
 #define BURST_FIRST_MS 40
-#define BURST_LAST_MS 400
+#define BURST_LAST_MS 800
 #define HINTS_THAT_END_A_BURST (HINT_ASKED | HINT_WANT)
 
 /* ---- hints ---- */
