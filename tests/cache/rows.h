@@ -11,6 +11,11 @@ static inline int put_message(cache_tx *tx, void *arg)
     return message_put(tx, arg);
 }
 
+static inline int put_base(cache_tx *tx, void *arg)
+{
+    return base_put(tx, arg);
+}
+
 static inline int put_mailbox(cache_tx *tx, void *arg)
 {
     return mailbox_put(tx, arg);

@@ -6,11 +6,6 @@
 
 #define OCTETS 1000
 
-static int put_base(cache_tx *tx, void *arg)
-{
-    return base_put(tx, arg);
-}
-
 /* A body of 1,000 octets that was used so many days ago, and its row, which the server has when uid is set.
  */
 static struct message make(struct scratch *s, int64_t mailbox, unsigned char first, int days, uint32_t uid)

@@ -15,11 +15,6 @@ struct hold {
     int side;
 };
 
-static int put_base(cache_tx *tx, void *arg)
-{
-    return base_put(tx, arg);
-}
-
 static int hold_it(cache_tx *tx, void *arg)
 {
     const struct hold *h = arg;

@@ -353,7 +353,7 @@ static int write_much(cache_tx *tx, void *arg)
     int *ret = arg;
     ret[0] = err;
     ret[1] = cache_meta_set(tx, "goes on", 1); /* as a transaction of its own, if that were possible */
-    return 0; /* and nobody may believe that */
+    return 0;                                  /* and nobody may believe that */
 }
 
 static void a_change_that_overlooks_a_full_disk_fails(void **state)
