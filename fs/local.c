@@ -81,8 +81,19 @@ void local_node_count(struct local *l, fuse_ino_t ino, int handles)
 {
     pthread_mutex_lock(&l->lock);
     struct local_node *n = *slot(l, ino);
-    if (n)
+    if (n) {
         n->opens += (unsigned)handles;
+        n->closing = 0;
+    }
+    pthread_mutex_unlock(&l->lock);
+}
+
+void local_node_closing(struct local *l, fuse_ino_t ino)
+{
+    pthread_mutex_lock(&l->lock);
+    struct local_node *n = *slot(l, ino);
+    if (n)
+        n->closing++;
     pthread_mutex_unlock(&l->lock);
 }
 
@@ -95,14 +106,24 @@ void local_node_depart(struct local *l, fuse_ino_t ino, bool departed)
     pthread_mutex_unlock(&l->lock);
 }
 
-bool local_node_is_stale(struct local *l, fuse_ino_t ino)
+static bool has_left(struct local *l, fuse_ino_t ino, bool even_open)
 {
     struct stat st;
     pthread_mutex_lock(&l->lock);
     const struct local_node *n = *slot(l, ino);
-    bool idle = n && n->departed && n->opens == 0;
+    bool departed = n && n->departed && (even_open || n->closing >= n->opens);
     pthread_mutex_unlock(&l->lock);
-    return idle && fstatat(n->fd, "", &st, AT_EMPTY_PATH) == 0 && S_ISREG(st.st_mode) && st.st_nlink == 0;
+    return departed && fstatat(n->fd, "", &st, AT_EMPTY_PATH) == 0 && S_ISREG(st.st_mode) && st.st_nlink == 0;
+}
+
+bool local_node_has_left(struct local *l, fuse_ino_t ino)
+{
+    return has_left(l, ino, true);
+}
+
+bool local_node_is_stale(struct local *l, fuse_ino_t ino)
+{
+    return has_left(l, ino, false);
 }
 
 void local_node_path(struct local *l, fuse_ino_t ino, char ret[32])

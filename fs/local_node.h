@@ -14,6 +14,8 @@ struct local_node {
     uint64_t lookups; /* protected by local.lock */
     unsigned pins;    /* of local_box; protected by local.lock */
     unsigned opens;   /* handles of a file; protected by local.lock */
+    unsigned closing; /* closes since a handle of it was last used: as many as handles, or more, and the
+                         releases are on their way; protected by local.lock */
     bool departed;    /* its last name became that of a message; protected by local.lock */
     struct local_node *next;
 };
@@ -53,12 +55,16 @@ fuse_ino_t local_node_shown(struct local *l, ino_t native);
 void local_node_changed(struct local *l, fuse_ino_t ino);
 /* "/proc/self/fd/N" of a node, for calls that take no O_PATH descriptor. */
 void local_node_path(struct local *l, fuse_ino_t ino, char ret[32]);
-/* Handles that were opened, or closed (-1), of a node that the kernel holds. */
+/* A handle of a node that the kernel holds was opened (1), used (0) or released (-1). */
 void local_node_count(struct local *l, fuse_ino_t ino, int handles);
+/* One of the descriptors that share a handle was closed: it is released soon, if that was the last. */
+void local_node_closing(struct local *l, fuse_ino_t ino);
 /* Its name leaves for the mail, or does not after all. */
 void local_node_depart(struct local *l, fuse_ino_t ino, bool departed);
-/* A file whose last name left for the mail, and that nobody has open. The kernel asks for one only where its
- * caches are behind: told -ESTALE, it looks the name up again, and the program notices nothing. */
+/* A file whose last name left for the mail. By that name the kernel asks for it only where its caches are
+ * behind: told -ESTALE, it looks the name up again, and the program notices nothing. */
+bool local_node_has_left(struct local *l, fuse_ino_t ino);
+/* The same, and nobody has it open who may be asking. */
 bool local_node_is_stale(struct local *l, fuse_ino_t ino);
 /* Numbers and timeouts as the kernel is to see them. */
 void local_entry_fill(const struct stat *st, struct fuse_entry_param *e);

@@ -86,7 +86,8 @@ void local_setattr(struct local *l, fuse_req_t req, fuse_ino_t ino, struct stat 
     int fd = local_node_fd(l, ino), r = 0;
     char path[32];
 
-    if (local_node_is_stale(l, ino)) {
+    bool by_name = to_set & FUSE_SET_ATTR_SIZE && !fi;
+    if (by_name ? local_node_has_left(l, ino) : local_node_is_stale(l, ino)) {
         fuse_reply_err(req, ESTALE);
         return;
     }
@@ -279,7 +280,7 @@ static int native_flags(int flags)
 void local_open(struct local *l, fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     char path[32];
-    if (local_node_is_stale(l, ino)) {
+    if (local_node_has_left(l, ino)) {
         fuse_reply_err(req, ESTALE);
         return;
     }
@@ -327,8 +328,7 @@ void local_read(struct local *l, fuse_req_t req, fuse_ino_t ino, size_t size, of
                 struct fuse_file_info *fi)
 {
     struct fuse_bufvec v = FUSE_BUFVEC_INIT(size);
-    (void)l;
-    (void)ino;
+    local_node_count(l, ino, 0);
     v.buf[0].flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK;
     v.buf[0].fd = file_fd(fi);
     v.buf[0].pos = off;
@@ -339,8 +339,7 @@ void local_write_buf(struct local *l, fuse_req_t req, fuse_ino_t ino, struct fus
                      struct fuse_file_info *fi)
 {
     struct fuse_bufvec to = FUSE_BUFVEC_INIT(fuse_buf_size(bufv));
-    (void)l;
-    (void)ino;
+    local_node_count(l, ino, 0);
     to.buf[0].flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK;
     to.buf[0].fd = file_fd(fi);
     to.buf[0].pos = off;
@@ -354,8 +353,7 @@ void local_write_buf(struct local *l, fuse_req_t req, fuse_ino_t ino, struct fus
 /* A close reports what the native close would: delayed write errors. */
 void local_flush(struct local *l, fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    (void)l;
-    (void)ino;
+    local_node_closing(l, ino);
     int fd = dup(file_fd(fi));
     reply_result(req, fd < 0 ? -1 : close(fd));
 }
@@ -368,16 +366,14 @@ void local_release(struct local *l, fuse_req_t req, fuse_ino_t ino, struct fuse_
 
 void local_fsync(struct local *l, fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
-    (void)l;
-    (void)ino;
+    local_node_count(l, ino, 0);
     reply_result(req, datasync ? fdatasync(file_fd(fi)) : fsync(file_fd(fi)));
 }
 
 void local_fallocate(struct local *l, fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t length,
                      struct fuse_file_info *fi)
 {
-    (void)l;
-    (void)ino;
+    local_node_count(l, ino, 0);
     reply_result(req, fallocate(file_fd(fi), mode, off, length));
 }
 
