@@ -38,11 +38,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 #include "box.h"
 #include "clock.h"
 #include "log.h"
+#include "loop.h"
 #include "notes.h"
 #include "own.h"
 #include "show.h"
@@ -377,25 +377,6 @@ static bool take_notes(struct events *e)
     return !stop;
 }
 
-/* libfuse's loop looks at its end only between two requests, and one that waits in read(2) is not woken by
- * it: so it gets a request. From a child, for if the loop has ended meanwhile nobody answers, and a thread
- * that waits for its own mount cannot be killed and keeps the process, and with it the mount, for ever. The
- * child holds no descriptor: when this process closes its own, the kernel answers the child. */
-static void end_loop(struct events *e)
-{
-    const char *path = e->fs->o.mountpoint;
-    struct statfs st;
-
-    fuse_session_exit(e->fs->se);
-    pid_t child = fork();
-    if (child == 0) {
-        close_range(0, ~0U, 0);
-        _exit(statfs(path, &st) < 0);
-    }
-    if (child < 0)
-        log_warning("the mount ends with its next request: %s", strerror(errno));
-}
-
 static void *run(void *arg)
 {
     struct events *e = arg;
@@ -408,7 +389,7 @@ static void *run(void *arg)
         if (!take_notes(e))
             return NULL;
         if (atomic_load(&e->exit)) {
-            end_loop(e);
+            loop_exit(e->fs->loop);
             return NULL;
         }
         tell_batch(e);

@@ -13,6 +13,7 @@
 #include "files.h"
 #include "io.h"
 #include "log.h"
+#include "loop.h"
 #include "mountpoint.h"
 #include "overhear.h"
 #include "park.h"
@@ -40,6 +41,8 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
     set_greeting(userdata, FS_GREETED);
     /* Who lists a Maildir wants its attributes next: all of them, and not the first page only. */
     conn->want &= ~(unsigned)FUSE_CAP_READDIRPLUS_AUTO;
+    /* It would cost each request a system call, to save copying of those that write much. */
+    conn->want &= ~(unsigned)FUSE_CAP_SPLICE_READ;
     conn->want |= conn->capable & (FUSE_CAP_READDIRPLUS | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_PARALLEL_DIROPS);
 }
 
@@ -172,6 +175,8 @@ static int make_parts(struct fs *fs)
         r = local_new(fs->cache, fs->o.read_only, &fs->local);
     if (r == 0)
         local_on_change(fs->local, local_changed, fs);
+    if (r == 0)
+        r = loop_new(&fs->loop);
     return r == 0 ? events_new(fs, &fs->events) : r;
 }
 
@@ -228,19 +233,10 @@ int fs_mount(struct cache *c, const struct fs_options *o, struct fs **ret, struc
 
 static int run_loop(struct fs *fs)
 {
-    struct fuse_loop_config *config = fuse_loop_cfg_create();
-    if (!config)
-        return -ENOMEM;
-    fuse_loop_cfg_set_idle_threads(config, 10);
-    fuse_loop_cfg_set_clone_fd(config, 0);
     int r = park_start(fs->park);
     if (r == 0)
         r = events_start(fs->events);
-    if (r == 0)
-        r = fuse_session_loop_mt(fs->se, config);
-    fuse_loop_cfg_destroy(config);
-    /* A signal that a handler of libfuse's took ends the loop with its number. */
-    return r > 0 ? 0 : r;
+    return r == 0 ? loop_run(fs->loop, fs->se) : r;
 }
 
 int fs_loop(struct fs *fs)
@@ -284,6 +280,7 @@ void fs_unmount(struct fs *fs)
     events_free(fs->events);
     if (fs->se)
         fuse_session_destroy(fs->se);
+    loop_free(fs->loop);
     virtual_finish(fs);
     listings_finish(fs);
     pthread_cond_destroy(&fs->greeted);

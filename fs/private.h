@@ -28,6 +28,7 @@ struct fs {
     struct files *files;   /* files.h */
     struct events *events; /* events.h */
     struct park *park;     /* park.h */
+    struct loop *loop;     /* loop.h */
     struct show *show;     /* show.h, or NULL; constant while requests are handled */
     uid_t uid;
     gid_t gid;

@@ -1,0 +1,391 @@
+/*
+ * Who takes requests from the kernel (loop.h), with a real mount of a file system that has nothing but a
+ * root, in which to look up
+ *
+ *   hold-N    takes until the test lets go
+ *   busy-N    takes a moment
+ *   anything  takes no time
+ *
+ * and none of them is there. Who asks is always another process: a thread that waits for its own mount cannot
+ * be killed. Skipped where there is no FUSE.
+ */
+#include "loop.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#define PATIENCE_MS 20000
+#define THREADS 10 /* that loop.c has at most */
+
+static struct {
+    char root[64];
+    struct fuse_session *se;
+    struct loop *loop;
+    pthread_t thread;
+    bool runs;
+    atomic_int result;
+    atomic_uint answered;
+    atomic_uint at_once, at_once_max; /* busy */
+
+    pthread_mutex_t lock; /* protects what follows */
+    pthread_cond_t changed;
+    bool let_go;
+    unsigned held;
+} t = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+
+static atomic_uint sleeps;
+
+/* The linker puts it in the place of poll. */
+int __real_poll(struct pollfd *p, nfds_t n, int timeout);
+int __wrap_poll(struct pollfd *p, nfds_t n, int timeout);
+int __wrap_poll(struct pollfd *p, nfds_t n, int timeout)
+{
+    atomic_fetch_add(&sleeps, 1);
+    return __real_poll(p, n, timeout);
+}
+
+static void sleep_us(long us)
+{
+    nanosleep(&(struct timespec){.tv_nsec = us * 1000}, NULL);
+}
+
+/* ---- the file system ---- */
+
+static void hold(void)
+{
+    pthread_mutex_lock(&t.lock);
+    t.held++;
+    pthread_cond_broadcast(&t.changed);
+    while (!t.let_go)
+        pthread_cond_wait(&t.changed, &t.lock);
+    t.held--;
+    pthread_mutex_unlock(&t.lock);
+}
+
+static void be_busy(void)
+{
+    unsigned now = atomic_fetch_add(&t.at_once, 1) + 1, max = atomic_load(&t.at_once_max);
+    while (now > max && !atomic_compare_exchange_weak(&t.at_once_max, &max, now))
+        ;
+    sleep_us(100); /* less than the watch lets pass */
+    atomic_fetch_sub(&t.at_once, 1);
+}
+
+/* Inode numbers say what happens. */
+enum { HOLD = 1000, BUSY = 2000, QUICK = 3000 };
+
+static struct stat attributes(fuse_ino_t ino)
+{
+    bool root = ino == FUSE_ROOT_ID;
+    return (struct stat){.st_ino = ino, .st_mode = root ? S_IFDIR | 0755 : S_IFREG | 0644, .st_nlink = 1};
+}
+
+/* The kernel has one at a time of these for a directory, whatever libfuse 3.14 was asked for. */
+static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+    (void)parent;
+    fuse_ino_t first = strncmp(name, "hold", 4) == 0 ? HOLD : strncmp(name, "busy", 4) == 0 ? BUSY : QUICK;
+    struct fuse_entry_param e = {.ino = first + strtoul(name + 5, NULL, 10), .entry_timeout = 86400};
+    e.attr = attributes(e.ino);
+    fuse_reply_entry(req, &e);
+}
+
+static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    (void)fi;
+    if (ino >= HOLD && ino < BUSY)
+        hold();
+    if (ino >= BUSY && ino < QUICK)
+        be_busy();
+    atomic_fetch_add(&t.answered, ino != FUSE_ROOT_ID);
+    struct stat st = attributes(ino);
+    fuse_reply_attr(req, &st, 0);
+}
+
+static const struct fuse_lowlevel_ops ops = {.lookup = op_lookup, .getattr = op_getattr};
+
+static void *run(void *arg)
+{
+    (void)arg;
+    atomic_store(&t.result, loop_run(t.loop, t.se));
+    return NULL;
+}
+
+static void mount_root(void)
+{
+    char *argv[] = {"loop"};
+    struct fuse_args args = FUSE_ARGS_INIT(1, argv);
+    int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+    if (fd < 0 || (geteuid() != 0 && system("command -v fusermount3 >/dev/null") != 0))
+        skip();
+    close(fd);
+    snprintf(t.root, sizeof(t.root), "%s", "/tmp/mailmount-loop.XXXXXX");
+    assert_non_null(mkdtemp(t.root));
+    t.se = fuse_session_new(&args, &ops, sizeof(ops), NULL);
+    fuse_opt_free_args(&args);
+    assert_non_null(t.se);
+    assert_int_equal(fuse_session_mount(t.se, t.root), 0);
+    assert_int_equal(loop_new(&t.loop), 0);
+    t.let_go = false;
+    t.held = 0;
+    atomic_store(&t.answered, 0);
+    atomic_store(&t.at_once_max, 0);
+    atomic_store(&t.result, 1);
+}
+
+static void begin(void)
+{
+    mount_root();
+    assert_int_equal(pthread_create(&t.thread, NULL, run, NULL), 0);
+    t.runs = true;
+}
+
+static void join(void)
+{
+    pthread_join(t.thread, NULL);
+    t.runs = false;
+}
+
+static void let_go(void)
+{
+    pthread_mutex_lock(&t.lock);
+    t.let_go = true;
+    pthread_cond_broadcast(&t.changed);
+    pthread_mutex_unlock(&t.lock);
+}
+
+/* Also after a test that failed. */
+static int finish(void **state)
+{
+    (void)state;
+    if (!t.se)
+        return 0;
+    let_go();
+    loop_exit(t.loop);
+    if (t.runs)
+        join();
+    fuse_session_unmount(t.se);
+    fuse_session_destroy(t.se);
+    loop_free(t.loop);
+    t.se = NULL;
+    return rmdir(t.root);
+}
+
+/* ---- those who ask ---- */
+
+static void work_us(int64_t us)
+{
+    struct timespec now, begun;
+    clock_gettime(CLOCK_MONOTONIC, &begun);
+    do {
+        clock_gettime(CLOCK_MONOTONIC, &now);
+    } while ((now.tv_sec - begun.tv_sec) * 1000000 + (now.tv_nsec - begun.tv_nsec) / 1000 < us);
+}
+
+/* A process that asks for the attributes of NAME-FIRST n times, works a little in between, and is content if
+ * it gets them. */
+static pid_t ask(const char *name, unsigned first, unsigned n)
+{
+    pid_t child = fork();
+    if (child != 0)
+        return child;
+    char path[128];
+    struct stat st;
+    snprintf(path, sizeof(path), "%s/%s-%u", t.root, name, first);
+    close_range(3, ~0U, 0); /* the connection to the kernel, too, which ends with its last descriptor */
+    for (unsigned i = 0; i < n; i++) {
+        if (stat(path, &st) < 0)
+            _exit(1);
+        work_us(20);
+    }
+    _exit(0);
+}
+
+/* Returns whether it ended within that time, and was content. */
+static bool ended(pid_t child, int patience_ms)
+{
+    int status;
+    for (int i = 0; i < patience_ms; i++) {
+        if (waitpid(child, &status, WNOHANG) == child)
+            return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+        sleep_us(1000);
+    }
+    return false;
+}
+
+static void wait_held(unsigned n)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += PATIENCE_MS / 1000;
+    pthread_mutex_lock(&t.lock);
+    int r = 0;
+    while (t.held != n && r == 0)
+        r = pthread_cond_timedwait(&t.changed, &t.lock, &until);
+    pthread_mutex_unlock(&t.lock);
+    assert_int_equal(r, 0);
+}
+
+/* ---- tests ---- */
+
+static void test_one_waits_others_are_served(void **state)
+{
+    (void)state;
+    begin();
+    sleep_us(20000); /* nothing to watch any more */
+    pid_t waits = ask("hold", 0, 1);
+    wait_held(1);
+    assert_true(ended(ask("quick", 0, 1000), PATIENCE_MS));
+    assert_false(ended(waits, 0));
+    let_go();
+    assert_true(ended(waits, PATIENCE_MS));
+}
+
+/* As many threads as there are; and who waits for one gets it. */
+static void test_all_but_one_wait(void **state)
+{
+    (void)state;
+    pid_t waits[THREADS];
+    begin();
+    for (unsigned i = 0; i < THREADS; i++) {
+        if (i == THREADS - 1) /* none was needed for that so far */
+            assert_true(ended(ask("quick", 0, 1000), PATIENCE_MS));
+        waits[i] = ask("hold", i, 1);
+        wait_held(i + 1);
+    }
+    pid_t comes_later = ask("quick", 1, 1);
+    assert_false(ended(comes_later, 50));
+    let_go();
+    for (unsigned i = 0; i < THREADS; i++)
+        assert_true(ended(waits[i], PATIENCE_MS));
+    assert_true(ended(comes_later, PATIENCE_MS));
+    assert_true(ended(ask("quick", 0, 1000), PATIENCE_MS));
+}
+
+/* None of these requests is long enough for the watch. */
+static void test_many_are_helped(void **state)
+{
+    (void)state;
+    pid_t busy[4];
+    begin();
+    for (unsigned i = 0; i < 4; i++)
+        busy[i] = ask("busy", i, 500);
+    for (unsigned i = 0; i < 4; i++)
+        assert_true(ended(busy[i], PATIENCE_MS));
+    assert_int_equal(atomic_load(&t.answered), 2000);
+    assert_true(atomic_load(&t.at_once_max) > 1);
+}
+
+/* Who asks again at once is mostly answered without a sleep in between; that a busy machine stretches the
+ * time between two requests is allowed for. */
+static void test_brisk_requests_are_awaited_awake(void **state)
+{
+    (void)state;
+    begin();
+    for (int i = 0; i < 50; i++) {
+        unsigned before = atomic_load(&sleeps);
+        assert_true(ended(ask("quick", 0, 1000), PATIENCE_MS));
+        if (atomic_load(&sleeps) - before < 500)
+            return;
+    }
+    fail_msg("each request was slept for");
+}
+
+static int64_t used_us(const struct rusage *r)
+{
+    return (r->ru_utime.tv_sec + r->ru_stime.tv_sec) * 1000000 + r->ru_utime.tv_usec + r->ru_stime.tv_usec;
+}
+
+static void test_a_quiet_mount_sleeps(void **state)
+{
+    (void)state;
+    struct rusage before, after;
+    begin();
+    assert_true(ended(ask("quick", 0, 100), PATIENCE_MS));
+    sleep_us(100000);
+    unsigned slept = atomic_load(&sleeps);
+    getrusage(RUSAGE_SELF, &before);
+    sleep_us(300000);
+    getrusage(RUSAGE_SELF, &after);
+    assert_int_equal(atomic_load(&sleeps), slept);
+    assert_in_range(after.ru_nvcsw - before.ru_nvcsw, 0, 5); /* this thread's own sleep is one */
+    assert_in_range(used_us(&after) - used_us(&before), 0, 30000);
+}
+
+static void test_ends_while_idle(void **state)
+{
+    (void)state;
+    begin();
+    assert_true(ended(ask("quick", 0, 1), PATIENCE_MS));
+    loop_exit(t.loop);
+    join();
+    assert_int_equal(atomic_load(&t.result), 0);
+}
+
+static void test_ends_before_it_begins(void **state)
+{
+    (void)state;
+    mount_root();
+    loop_exit(t.loop);
+    assert_int_equal(loop_run(t.loop, t.se), 0);
+}
+
+/* What was begun is answered first. */
+static void test_ends_when_all_is_answered(void **state)
+{
+    (void)state;
+    begin();
+    pid_t waits = ask("hold", 0, 1);
+    wait_held(1);
+    loop_exit(t.loop);
+    sleep_us(20000);
+    assert_int_equal(atomic_load(&t.result), 1);
+    let_go();
+    join();
+    assert_int_equal(atomic_load(&t.result), 0);
+    assert_true(ended(waits, PATIENCE_MS));
+}
+
+static void test_ends_with_the_mount(void **state)
+{
+    (void)state;
+    char command[128];
+    begin();
+    assert_true(ended(ask("quick", 0, 1), PATIENCE_MS));
+    snprintf(command, sizeof(command), "%s %s", geteuid() == 0 ? "umount" : "fusermount3 -u", t.root);
+    assert_int_equal(system(command), 0);
+    join();
+    assert_int_equal(atomic_load(&t.result), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(test_one_waits_others_are_served, finish),
+        cmocka_unit_test_teardown(test_all_but_one_wait, finish),
+        cmocka_unit_test_teardown(test_many_are_helped, finish),
+        cmocka_unit_test_teardown(test_brisk_requests_are_awaited_awake, finish),
+        cmocka_unit_test_teardown(test_a_quiet_mount_sleeps, finish),
+        cmocka_unit_test_teardown(test_ends_while_idle, finish),
+        cmocka_unit_test_teardown(test_ends_before_it_begins, finish),
+        cmocka_unit_test_teardown(test_ends_when_all_is_answered, finish),
+        cmocka_unit_test_teardown(test_ends_with_the_mount, finish),
+    };
+    return cmocka_run_group_tests_name("fs loop", tests, NULL, NULL);
+}
