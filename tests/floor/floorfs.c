@@ -1,8 +1,9 @@
 /*
  * What FUSE itself costs, for tools/bench: a Maildir tree of the disk, served from memory.
  *
- *   floorfs [--open] TREE MOUNTPOINT       in the foreground, until it is unmounted or a signal asks it to
- * end
+ *   floorfs [--open] [--usual] TREE MOUNTPOINT
+ *
+ * It stays in the foreground, until it is unmounted or a signal asks it to end.
  *
  * It answers the kernel as mailmount does (entries and attributes for ever, cached listings, opens that keep
  * pages and need no flush), but has nothing to find out for it: the tree is walked once, before it is
@@ -11,6 +12,9 @@
  * native ones, and what is in memory follows. What a program needs longer here than in the tree itself, no
  * file system in user space can save it that wants to be told of opens; what it needs longer in mailmount
  * than here is mailmount's.
+ *
+ * It takes requests as mailmount does, too (fs/loop.h); with --usual as most file systems do, by libfuse's
+ * loop.
  *
  * With --open each open is also one of the native file, as in a file system that passes through: whoever is
  * to know that a file is there, and to hold it while it is read, needs that.
@@ -21,6 +25,7 @@
 #include <fts.h>
 #include <fuse_lowlevel.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -28,6 +33,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "loop.h"
 
 #define FOREVER_S (86400.0 * 365)
 #define BUCKETS (1u << 18)
@@ -396,25 +402,60 @@ static const struct fuse_lowlevel_ops ops = {
     .rename = op_rename,
 };
 
+/* ---- the end ---- */
+
+static struct loop *loop;
+
+static void on_signal(int signal)
+{
+    (void)signal;
+    loop_exit(loop);
+}
+
+static int run_usual(struct fuse_session *se)
+{
+    struct fuse_loop_config *config = fuse_loop_cfg_create();
+    if (!config || fuse_set_signal_handlers(se) != 0)
+        return -1;
+    fuse_loop_cfg_set_idle_threads(config, 10);
+    fuse_loop_cfg_set_clone_fd(config, 0);
+    int r = fuse_session_loop_mt(se, config); /* more than 0: the signal that has ended it */
+    fuse_remove_signal_handlers(se);
+    fuse_loop_cfg_destroy(config);
+    return r < 0 ? r : 0;
+}
+
+static int run(struct fuse_session *se)
+{
+    struct sigaction end = {.sa_handler = on_signal};
+    int r = loop_new(&loop);
+    if (r < 0)
+        return r;
+    sigaction(SIGTERM, &end, NULL);
+    sigaction(SIGINT, &end, NULL);
+    sigaction(SIGHUP, &end, NULL);
+    return loop_run(loop, se);
+}
+
 int main(int argc, char **argv)
 {
     char *options[] = {"floorfs", "-o", "default_permissions,subtype=floorfs,fsname=floorfs"};
     struct fuse_args args = FUSE_ARGS_INIT(3, options);
-    struct fuse_loop_config *config = fuse_loop_cfg_create();
-    opens = argc == 4 && strcmp(argv[1], "--open") == 0;
-    if (argc != 3 + opens || !config)
-        errx(2, "usage: floorfs [--open] TREE MOUNTPOINT");
-    walk(argv[1 + opens]);
+    bool usual = false;
+    int i = 1;
+    for (; i < argc && argv[i][0] == '-'; i++) {
+        opens = opens || strcmp(argv[i], "--open") == 0;
+        usual = usual || strcmp(argv[i], "--usual") == 0;
+    }
+    if (argc - i != 2)
+        errx(2, "usage: floorfs [--open] [--usual] TREE MOUNTPOINT");
+    walk(argv[i]);
     struct fuse_session *se = fuse_session_new(&args, &ops, sizeof(ops), NULL);
-    if (!se || fuse_set_signal_handlers(se) != 0 || fuse_session_mount(se, argv[2 + opens]) != 0)
+    if (!se || fuse_session_mount(se, argv[i + 1]) != 0)
         return 1; /* libfuse has said why */
-    fuse_loop_cfg_set_idle_threads(config, 10);
-    fuse_loop_cfg_set_clone_fd(config, 0);
-    int r = fuse_session_loop_mt(se, config); /* more than 0: the signal that has ended it */
+    int r = usual ? run_usual(se) : run(se);
     fuse_session_unmount(se);
-    fuse_remove_signal_handlers(se);
     fuse_session_destroy(se);
-    fuse_loop_cfg_destroy(config);
     fuse_opt_free_args(&args);
     return r < 0;
 }

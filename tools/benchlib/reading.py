@@ -2,7 +2,8 @@
 
 FUSE has a price that no file system in user space can save anybody: a request and an answer for each open, to begin with. That is
 measured beside them: floorfs (tests/floor/floorfs.c) shows the same native Maildir by way of FUSE, and has all it needs in memory. Where
-files are read it takes part a second time, and opens the native file with each: what a FUSE file system over files on a disk must do.
+files are read it takes part a second time, and opens the native file with each: what a FUSE file system over files on a disk must do. It
+takes requests as mailmount does (fs/loop.c); what that is worth is told by a third one, which has the loop that comes with libfuse.
 
 Warm: after one pass. Cold: pages, dentries and inodes of the whole machine were dropped. "First after mount" has a daemon that was
 just started, and so has floorfs; what a native Maildir has to set against that is a kernel without dentries and inodes.
@@ -59,16 +60,20 @@ def grep(tree):
         raise RuntimeError("grep found what is not there, or could not read")
 
 
-def by_turns(bench, corpus, function, before=None, warm_up=None, opens=False):
-    """function(tree) in the mount, natively, and in floorfs; where it opens files, also in one that opens the native ones.
-    before(): what comes before each, and is not counted; warm_up(tree): what comes before all, unless caches are dropped anyway;
+FLOORS = {"fuse": (), "fuse, opening": ("--open",), "fuse, usual": ("--usual",)}
+READING = ("fuse", "fuse, opening")
+FLOOR_NAMES = {"fuse": "FUSE, from memory", "fuse, opening": "FUSE, opening the file", "fuse, usual": "FUSE, from memory, by libfuse's loop"}
+
+
+def by_turns(bench, corpus, function, before=None, warm_up=None, floors=("fuse",)):
+    """function(tree) in the mount, natively, and in floorfs in each of these ways. before(): what comes before each, and is not counted; warm_up(tree): what comes before all, unless caches are dropped anyway;
     function itself, if not given."""
     trees = {"ours": bench.stage.synced(corpus).root, "native": native_copy(bench, corpus)}
-    for name, options in {"fuse": (), "fuse, opening": ("--open",)}.items():
-        wanted = opens and "fuse" in trees if options else True
-        floor = floor_mount(bench, corpus, *options) if wanted else None
-        if floor:
-            trees[name] = floor.root
+    for name in floors:
+        floor = floor_mount(bench, corpus, *FLOORS[name])
+        if not floor:
+            break
+        trees[name] = floor.root
 
     def contender(tree):
         def once():
@@ -84,10 +89,10 @@ def by_turns(bench, corpus, function, before=None, warm_up=None, opens=False):
 
 def rows_of(measure, what, taken, times, note=""):
     """The goal is a matter of the native Maildir; the others say how much of the distance is FUSE's."""
-    rows = [Row(measure, what, "s", taken["ours"], floor_samples=taken["native"], floor_name="native", goal=Within(times), note=note),
-            Row(measure, what, "s", taken["ours"], floor_samples=taken["fuse"], floor_name="FUSE, from memory")]
-    if taken.get("fuse, opening"):
-        rows.append(Row(measure, what, "s", taken["ours"], floor_samples=taken["fuse, opening"], floor_name="FUSE, opening the file"))
+    rows = [Row(measure, what, "s", taken["ours"], floor_samples=taken["native"], floor_name="native", goal=Within(times), note=note)]
+    for name, floor_name in FLOOR_NAMES.items():
+        if name == "fuse" or taken.get(name):
+            rows.append(Row(measure, what, "s", taken["ours"], floor_samples=taken[name], floor_name=floor_name))
     return rows
 
 
@@ -95,8 +100,8 @@ def p5(bench):
     """grep -r over all mail."""
     corpus = bench.sizes.mail
     what = f"grep -r, {corpus.messages:,} messages"
-    rows = rows_of("P5", f"{what}, warm", by_turns(bench, corpus, grep, opens=True), 1.25)
-    cold = by_turns(bench, corpus, grep, drop_caches, opens=True) if bench.may_be_cold else defaultdict(list)
+    rows = rows_of("P5", f"{what}, warm", by_turns(bench, corpus, grep, floors=FLOORS), 1.25)
+    cold = by_turns(bench, corpus, grep, drop_caches, floors=READING) if bench.may_be_cold else defaultdict(list)
     return rows + rows_of("P5", f"{what}, cold", cold, 1.5)
 
 
@@ -195,7 +200,7 @@ def p7(bench):
     for program, make, what in (("mutt", mutt, "mutt opens"), ("notmuch", notmuch, "notmuch new"), ("mu", mu, "mu index")):
         taken = defaultdict(list)
         if shutil.which(program):
-            taken = by_turns(bench, corpus, make(bench), lambda: check_indexes(bench, corpus.messages), grep, opens=True)
+            taken = by_turns(bench, corpus, make(bench), lambda: check_indexes(bench, corpus.messages), grep, READING)
         rows += rows_of("P7", f"{what}, {corpus.count:,} messages", taken, 1.3)
         check_indexes(bench, corpus.messages)
     return rows
