@@ -306,6 +306,17 @@ int body_open(struct cache *c, const struct message *m)
     return r < 0 ? r : fd;
 }
 
+#define READ_AHEAD_MAX (256 * 1024) /* octets of a body */
+
+void body_read_ahead(struct cache *c, const struct message *m)
+{
+    if (m->state != MESSAGE_PRESENT || !m->has_hash)
+        return;
+    CLEANUP(io_close) int fd = body_file_open(c->bodies, m->hash, body_file_served(m->form));
+    if (fd >= 0)
+        posix_fadvise(fd, 0, READ_AHEAD_MAX, POSIX_FADV_WILLNEED);
+}
+
 bool body_is_here(struct cache *c, const struct message *m)
 {
     char name[BODY_NAME_MAX];

@@ -32,6 +32,9 @@ bool body_is_here(struct cache *c, const struct message *m);
 /* The served form, read-only; of a WRITING row its work file. -ENOENT: missing (case 20: ask with
  * cache_want). -ESTALE: its length is not m->size (damaged). */
 int body_open(struct cache *c, const struct message *m);
+/* Has the first octets of the served form read from the disk, for somebody who will open it soon; it does not
+ * count as used. Any thread. */
+void body_read_ahead(struct cache *c, const struct message *m);
 /* The length of the served form of the row's hash, for rows whose size is that of a work file: what is buried
  * while it is WRITING needs its old size back. m->size when there is no such body. */
 int64_t body_served_size(struct cache *c, const struct message *m);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "ahead.h"
 #include "log.h"
 #include "own.h"
 #include "work.h"
@@ -11,6 +12,7 @@ enum { BUCKETS = 256 };
 
 struct files {
     struct cache *cache;
+    struct ahead *ahead;
     pthread_mutex_t lock; /* a leaf: nothing else is locked, and nothing waited for, while it is held */
     pthread_cond_t yielded;
     /* Protected by lock. */
@@ -24,6 +26,10 @@ int files_new(struct cache *c, struct files **ret)
     struct files *t = calloc(1, sizeof(*t));
     if (!t)
         return -ENOMEM;
+    if (ahead_new(c, &t->ahead) < 0) {
+        free(t);
+        return -ENOMEM;
+    }
     t->cache = c;
     pthread_mutex_init(&t->lock, NULL);
     pthread_cond_init(&t->yielded, NULL);
@@ -34,6 +40,11 @@ int files_new(struct cache *c, struct files **ret)
 struct cache *files_cache(struct files *t)
 {
     return t->cache;
+}
+
+struct ahead *files_ahead(struct files *t)
+{
+    return t->ahead;
 }
 
 /* Where the record is, or where its pointer is to go. The caller holds the lock. */
@@ -150,6 +161,7 @@ void files_free(struct files *t)
             close_for_good(t, f);
         }
     }
+    ahead_free(t->ahead);
     pthread_cond_destroy(&t->yielded);
     pthread_mutex_destroy(&t->lock);
     free(t);

@@ -93,3 +93,4 @@ int content_sync_octets(struct open_file *f);
 int content_sync_work(struct files *t, struct open_file *f);
 
 struct cache *files_cache(struct files *t);
+struct ahead *files_ahead(struct files *t);

@@ -3,6 +3,7 @@
 #include <openssl/sha.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include "scratch_cache.h"
 #include "body_store.h"
@@ -465,6 +466,40 @@ static void test_collect_spares_what_came_again(void **state)
     assert_true(is_there(c, &info));
 }
 
+static bool is_in_memory(const void *page)
+{
+    unsigned char resident = 0;
+    return mincore((void *)page, 1, &resident) == 0 && resident & 1;
+}
+
+/* It is in memory afterwards (in a tmpfs it was before), and does not count as used. */
+static void test_read_ahead(void **state)
+{
+    const struct scratch *s = *state;
+    const struct octets wire = TEXT("Subject: x\r\n\r\nx\r\n");
+    struct body_info info;
+    struct stat before, after;
+    put(s->c, &wire, 1, &info);
+    struct message m = message_of(&info), missing = m;
+    missing.hash[0]++;
+    int fd = body_open(s->c, &m);
+    assert_true(fd >= 0 && fsync(fd) == 0 && fstat(fd, &before) == 0);
+    assert_int_equal(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+    void *page = mmap(NULL, (size_t)before.st_size, PROT_READ, MAP_SHARED, fd, 0);
+    assert_ptr_not_equal(page, MAP_FAILED);
+    assert_int_equal(fstat(fd, &before), 0);
+    body_read_ahead(s->c, &missing);
+    s->c->bodies->note_use = true;
+    body_read_ahead(s->c, &m);
+    assert_int_equal(fstat(fd, &after), 0);
+    for (int i = 0; i < 2000 && !is_in_memory(page); i++)
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    assert_true(is_in_memory(page));
+    assert_memory_equal(&before.st_atim, &after.st_atim, sizeof(before.st_atim));
+    munmap(page, (size_t)before.st_size);
+    close(fd);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, scratch_setup, scratch_teardown)
@@ -476,6 +511,7 @@ int main(void)
         T(test_no_body),         T(test_write_error),
         T(test_abort_and_sweep), T(test_same_content_at_once),
         T(test_collect),         T(test_collect_spares_what_came_again),
+        T(test_read_ahead),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
