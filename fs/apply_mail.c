@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include "files.h"
+#include "loop.h"
 #include "own.h"
 #include "work.h"
 
@@ -93,6 +94,8 @@ static int rename_change(cache_tx *tx, void *arg)
 static int write_change(struct change *c, enum cache_durability durability,
                         int (*change)(cache_tx *tx, void *arg))
 {
+    if (durability == CACHE_NOW)
+        loop_will_wait();
     return c->tell ? cache_write(c->fs->cache, CACHE_FROM_FILES, durability, change, c)
                    : own_write(c->fs->cache, durability, change, c);
 }

@@ -13,6 +13,7 @@
 #include "ahead.h"
 #include "body.h"
 #include "files.h"
+#include "loop.h"
 #include "own.h"
 #include "work.h"
 
@@ -192,6 +193,7 @@ static int sync_octets(struct open_file *f, int fd)
 {
     if (!atomic_exchange(&f->unsynced, false))
         return 0;
+    loop_will_wait();
     int r = fdatasync(fd) < 0 ? -errno : 0;
     if (r < 0)
         atomic_store(&f->unsynced, true);
@@ -265,6 +267,7 @@ int content_sync_work(struct files *t, struct open_file *f)
         if (r < 0)
             return r == -ENOENT ? 0 : r;
     }
+    loop_will_wait();
     int r = io_fsync_dir(cache_dirfd(c), "work");
     if (r == 0)
         f->unsynced_name = false;

@@ -12,15 +12,18 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 #include "io.h"
 #include "local_node.h"
 #include "log.h"
+#include "loop.h"
 #include "maildir.h"
 
 #define NEVER_EXPIRES 3e7 /* seconds: nobody else changes these files */
 
 #define DESCRIPTORS_LEFT 4096 /* for all but nodes, where there are twice as many */
+#define RELEASE_MS 20         /* a release that was sent arrives within that, or is not waited for */
 #define NODES_SPARE 16        /* for files that several threads are just making */
 
 /* ---- names ---- */
@@ -84,6 +87,8 @@ void local_node_count(struct local *l, fuse_ino_t ino, int handles)
     if (n) {
         n->opens += (unsigned)handles;
         n->closing = 0;
+        if (n->opens == 0)
+            pthread_cond_broadcast(&l->released);
     }
     pthread_mutex_unlock(&l->lock);
 }
@@ -106,24 +111,50 @@ void local_node_depart(struct local *l, fuse_ino_t ino, bool departed)
     pthread_mutex_unlock(&l->lock);
 }
 
-static bool has_left(struct local *l, fuse_ino_t ino, bool even_open)
+void local_node_wait_released(struct local *l, fuse_ino_t ino)
 {
-    struct stat st;
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += RELEASE_MS * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    int r = 0;
     pthread_mutex_lock(&l->lock);
     const struct local_node *n = *slot(l, ino);
-    bool departed = n && n->departed && (even_open || n->closing >= n->opens);
+    while (n && n->opens > 0 && n->closing >= n->opens && r == 0) {
+        loop_will_wait();
+        r = pthread_cond_timedwait(&l->released, &l->lock, &until);
+        n = *slot(l, ino);
+    }
     pthread_mutex_unlock(&l->lock);
-    return departed && fstatat(n->fd, "", &st, AT_EMPTY_PATH) == 0 && S_ISREG(st.st_mode) && st.st_nlink == 0;
 }
 
-bool local_node_has_left(struct local *l, fuse_ino_t ino)
+static bool has_no_name(int fd)
 {
-    return has_left(l, ino, true);
+    struct stat st;
+    return fstatat(fd, "", &st, AT_EMPTY_PATH) == 0 && S_ISREG(st.st_mode) && st.st_nlink == 0;
 }
 
 bool local_node_is_stale(struct local *l, fuse_ino_t ino)
 {
-    return has_left(l, ino, false);
+    pthread_mutex_lock(&l->lock);
+    const struct local_node *n = *slot(l, ino);
+    bool idle = n && n->departed && n->opens == 0;
+    pthread_mutex_unlock(&l->lock);
+    return idle && has_no_name(n->fd);
+}
+
+bool local_node_refuses(struct local *l, fuse_ino_t ino, pid_t asks)
+{
+    pthread_mutex_lock(&l->lock);
+    struct local_node *n = *slot(l, ino);
+    bool refuses = n && n->departed && has_no_name(n->fd) && (n->opens == 0 || n->refused != asks);
+    if (n)
+        n->refused = refuses ? asks : 0;
+    pthread_mutex_unlock(&l->lock);
+    return refuses;
 }
 
 void local_node_path(struct local *l, fuse_ino_t ino, char ret[32])
@@ -441,6 +472,7 @@ int local_new(struct cache *c, bool read_only, struct local **ret)
     l->fd = fd;
     l->read_only = read_only;
     pthread_mutex_init(&l->lock, NULL);
+    pthread_cond_init(&l->released, NULL);
     *ret = l;
     return 0;
 }
@@ -464,6 +496,7 @@ void local_free(struct local *l)
             free(n);
         }
     close(l->fd);
+    pthread_cond_destroy(&l->released);
     pthread_mutex_destroy(&l->lock);
     free(l);
 }

@@ -12,6 +12,7 @@
 #include "io.h"
 #include "local.h"
 #include "local_node.h"
+#include "loop.h"
 
 static void reply_result(fuse_req_t req, int result)
 {
@@ -53,8 +54,7 @@ static void reply_attr(fuse_req_t req, int fd)
 
 void local_getattr(struct local *l, fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    (void)fi;
-    if (local_node_is_stale(l, ino))
+    if (!fi && local_node_is_stale(l, ino))
         fuse_reply_err(req, ESTALE);
     else
         reply_attr(req, local_node_fd(l, ino));
@@ -86,8 +86,8 @@ void local_setattr(struct local *l, fuse_req_t req, fuse_ino_t ino, struct stat 
     int fd = local_node_fd(l, ino), r = 0;
     char path[32];
 
-    bool by_name = to_set & FUSE_SET_ATTR_SIZE && !fi;
-    if (by_name ? local_node_has_left(l, ino) : local_node_is_stale(l, ino)) {
+    if (!fi && (to_set & FUSE_SET_ATTR_SIZE ? local_node_refuses(l, ino, fuse_req_ctx(req)->pid)
+                                            : local_node_is_stale(l, ino))) {
         fuse_reply_err(req, ESTALE);
         return;
     }
@@ -252,6 +252,7 @@ int local_remove_name(struct local *l, fuse_ino_t parent, const char *name)
     local_node_depart(l, INO_LOCAL | st.st_ino, true);
     if (unlinkat(dir, name, 0) == 0) {
         local_node_changed(l, parent);
+        local_node_wait_released(l, INO_LOCAL | st.st_ino);
         return 0;
     }
     int err = -errno;
@@ -280,7 +281,7 @@ static int native_flags(int flags)
 void local_open(struct local *l, fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     char path[32];
-    if (local_node_has_left(l, ino)) {
+    if (local_node_refuses(l, ino, fuse_req_ctx(req)->pid)) {
         fuse_reply_err(req, ESTALE);
         return;
     }
@@ -367,6 +368,7 @@ void local_release(struct local *l, fuse_req_t req, fuse_ino_t ino, struct fuse_
 void local_fsync(struct local *l, fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
     local_node_count(l, ino, 0);
+    loop_will_wait();
     reply_result(req, datasync ? fdatasync(file_fd(fi)) : fsync(file_fd(fi)));
 }
 
@@ -503,5 +505,6 @@ void local_fsyncdir(struct local *l, fuse_req_t req, fuse_ino_t ino, int datasyn
     (void)l;
     (void)ino;
     (void)datasync;
+    loop_will_wait();
     reply_result(req, fsync(dirfd(dir_of(fi)->dir)));
 }

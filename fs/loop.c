@@ -12,15 +12,18 @@
  * the program that it waits for: two that share a core need no wake-up at all.
  *
  * Whoever leads may have to wait, for the disk or for a lock, and others shall not wait for that. Another
- * thread *watches*: it looks once a millisecond, and if the leader has been busy with one request since
- * it looked last, it leads instead. The leader finds that out when it is done, and joins those who *follow*,
- * of whom one becomes the watch, and the others do nothing. Both count on one number, the beat: even while
- * the leader looks for a request, odd while it carries one out. Who leads is decided by who adds the one that
- * makes it even again; so there is always exactly one, without a lock on the way of a request. A watch that
- * has seen nothing happen for a millisecond sleeps, and is woken with the next request.
+ * thread *watches*: it looks about once a millisecond, and if the leader is busy with the same request as
+ * when it looked last, it leads instead. Where a handler knows that it is going to wait it says so
+ * (loop_will_wait), and the watch leads at once. The leader finds that out when it is done, and joins those
+ * who *follow*, of whom one becomes the watch, and the others do nothing. Both count on one number, the beat:
+ * even while the leader looks for a request, odd while it carries one out. Who leads is decided by who adds
+ * the one that makes it even again; so there is always exactly one, without a lock on the way of a request. A
+ * watch that has seen nothing happen for a millisecond sleeps, and is woken with the next request.
  *
  * Where many programs ask at once there is always a next request. A leader that has not seen the end of them
- * for a while asks a follower to *help*: to take and carry out requests until there are none.
+ * for a while asks a follower to *help*: to take and carry out requests until there are none. Where a leader
+ * had to be relieved, the loop is pressed until there are none: then each request is begun with a call for
+ * help, for ten that wait for the disk at once are what the disk is fastest with.
  *
  * The connection's descriptor does not block, and who leads sleeps in poll(2), where an event can wake it
  * as well: that is how the loop is ended from outside.
@@ -28,6 +31,7 @@
 #include "loop.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -52,17 +56,22 @@ struct loop {
     atomic_bool exit;   /* set by signal handlers, too */
     atomic_ullong beat; /* see above */
     atomic_bool watch_sleeps;
+    atomic_bool pressed; /* a leader was relieved, and the end of the requests was not seen since */
 
     pthread_mutex_t lock;  /* protects what follows; nothing is waited for under it */
     pthread_cond_t follow; /* those who neither watch nor help */
     pthread_cond_t watch;
     bool watched, over;
-    unsigned following; /* waiting for `follow` */
-    unsigned help;      /* followers asked to help who have not begun */
-    int error;          /* why it is over: a negative errno */
-    unsigned threads;   /* without the one that runs it */
+    unsigned long long relieve; /* the beat at which the leader was about to wait */
+    unsigned following;         /* waiting for `follow` */
+    unsigned help;              /* followers asked to help who have not begun */
+    int error;                  /* why it is over: a negative errno */
+    unsigned threads;           /* without the one that runs it */
     pthread_t thread[THREADS_MAX - 1];
 };
+
+/* The loop that this thread leads, while it carries a request out and has not said that it will wait. */
+static _Thread_local struct loop *leading;
 
 static void *run_follower(void *arg);
 
@@ -111,6 +120,7 @@ static int await(struct loop *l, struct fuse_buf *buf, struct pace *pace)
         return r;
     }
     pace->run = 0;
+    atomic_store(&l->pressed, false);
     while (r == -EAGAIN) {
         if (pace->brisk && now_ns() - pace->done_ns < SPIN_NS)
             sched_yield();
@@ -124,14 +134,18 @@ static int await(struct loop *l, struct fuse_buf *buf, struct pace *pace)
 
 /* ---- threads ---- */
 
-/* The caller holds the lock. Wakes a follower, or makes one. */
-static void need_follower(struct loop *l)
+/* The caller holds the lock. Wakes a follower, or makes one. Returns false when there is none. */
+static bool need_follower(struct loop *l)
 {
-    if (l->following > 0)
+    if (l->following > l->help) {
         pthread_cond_signal(&l->follow);
-    else if (l->threads < THREADS_MAX - 1 && !l->over &&
-             pthread_create(&l->thread[l->threads], NULL, run_follower, l) == 0)
-        l->threads++;
+        return true;
+    }
+    if (l->threads == THREADS_MAX - 1 || l->over ||
+        pthread_create(&l->thread[l->threads], NULL, run_follower, l) != 0)
+        return false;
+    l->threads++;
+    return true;
 }
 
 static void end(struct loop *l, int error)
@@ -141,6 +155,18 @@ static void end(struct loop *l, int error)
     if (error < 0)
         l->error = error;
     pthread_cond_broadcast(&l->follow);
+    pthread_cond_signal(&l->watch);
+    pthread_mutex_unlock(&l->lock);
+}
+
+void loop_will_wait(void)
+{
+    struct loop *l = leading;
+    if (!l)
+        return;
+    leading = NULL;
+    pthread_mutex_lock(&l->lock);
+    l->relieve = atomic_load(&l->beat);
     pthread_cond_signal(&l->watch);
     pthread_mutex_unlock(&l->lock);
 }
@@ -155,11 +181,17 @@ static void wake_watch(struct loop *l)
 static void call_for_help(struct loop *l)
 {
     pthread_mutex_lock(&l->lock);
-    if (l->help < l->following || l->threads < THREADS_MAX - 1) {
+    if (need_follower(l))
         l->help++;
-        need_follower(l);
-    }
     pthread_mutex_unlock(&l->lock);
+}
+
+/* Is it over as it should be: the file system unmounted, or the loop told to end? Else libfuse has given up.
+ */
+static bool is_over(struct loop *l)
+{
+    struct pollfd p = {.fd = fuse_session_fd(l->se)};
+    return atomic_load(&l->exit) || (poll(&p, 1, 0) == 1 && p.revents & POLLERR);
 }
 
 /* Returns when somebody else leads, or it is over. */
@@ -172,24 +204,29 @@ static void lead(struct loop *l, struct fuse_buf *buf)
         atomic_store(&l->beat, ++beat);
         if (atomic_load(&l->watch_sleeps) && atomic_exchange(&l->watch_sleeps, false))
             wake_watch(l);
-        if (pace.run == LONG_RUN) {
+        if (pace.run == LONG_RUN || atomic_load(&l->pressed)) {
             pace.run = 0;
             call_for_help(l);
         }
+        leading = l;
         fuse_session_process_buf(l->se, buf);
+        leading = NULL;
         unsigned long long own = beat;
         if (!atomic_compare_exchange_strong(&l->beat, &own, ++beat))
             return;
         pace.done_ns = now_ns();
     }
-    end(l, r);
+    end(l, r < 0 || is_over(l) ? r : -EPROTO);
 }
 
 /* Until there are no requests. What goes wrong the leader finds out as well. */
 static void help(struct loop *l, struct fuse_buf *buf)
 {
-    while (take(l, buf) > 0)
+    while (take(l, buf) > 0) {
+        if (atomic_load(&l->pressed))
+            call_for_help(l);
         fuse_session_process_buf(l->se, buf);
+    }
 }
 
 /* The caller holds the lock. */
@@ -210,10 +247,13 @@ static bool keep_watch(struct loop *l)
 {
     while (!l->over) {
         unsigned long long seen = atomic_load(&l->beat);
-        wait_a_moment(l);
+        if (l->relieve != seen)
+            wait_a_moment(l); /* if it is woken early, it relieves early: no harm is done */
         unsigned long long now = seen;
-        if (seen % 2 != 0 && atomic_compare_exchange_strong(&l->beat, &now, seen + 1))
+        if (seen % 2 != 0 && atomic_compare_exchange_strong(&l->beat, &now, seen + 1)) {
+            atomic_store(&l->pressed, true);
             return true;
+        }
         if (now != seen || l->over)
             continue;
         atomic_store(&l->watch_sleeps, true);
@@ -276,6 +316,7 @@ int loop_new(struct loop **ret)
     struct loop *l = calloc(1, sizeof(*l));
     if (!l)
         return -ENOMEM;
+    l->relieve = ULLONG_MAX;
     l->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (l->wake_fd < 0) {
         int err = -errno;

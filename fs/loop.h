@@ -13,6 +13,9 @@ int loop_new(struct loop **ret);
  * that do. Once only: the connection's descriptor does not block from then on. 0, or a negative errno: there
  * are no threads, or the connection broke. Requests that were begun are carried out before it returns. */
 int loop_run(struct loop *l, struct fuse_session *se);
+/* A handler is about to wait, for the disk, say: others are not to wait for it. Any thread; nothing, where it
+ * serves no loop. */
+void loop_will_wait(void);
 /* Ends loop_run, also before it began. Any thread; async-signal-safe. */
 void loop_exit(struct loop *l);
 /* After loop_run; NULL is allowed. */

@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 #include "arena.h"
 #include "files.h"
+#include "loop.h"
 
 #define COOKIE_DOT 1
 #define COOKIE_DOT_DOT 2
@@ -309,6 +310,7 @@ void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 /* The names of mail are the cache's, and those of local files have a directory of their own. */
 static int sync_dir(struct fs *fs, fuse_ino_t ino)
 {
+    loop_will_wait();
     int r = cache_sync(fs->cache);
     return r < 0 || !ino_is_dir(ino) ? r : local_sync(fs->local, name_local_area(ino));
 }

@@ -12,6 +12,7 @@
 #include "apply.h"
 #include "clock.h"
 #include "files.h"
+#include "loop.h"
 #include "mail_place.h"
 #include "park.h"
 
@@ -339,6 +340,7 @@ static int sync_file(struct fs *fs, struct open_file *f, int64_t id)
         files_yield(fs->files, f);
         return r;
     }
+    loop_will_wait();
     int r = store(fs, f, true);
     return r < 0 ? r : cache_sync(fs->cache);
 }

@@ -166,7 +166,7 @@ static void rename_local(fuse_req_t req, fuse_ino_t parent, const char *name, fu
  * The kernel moves what it knows under the old name to the new one, the local file, and is told better by the
  * events thread: taking a name from the kernel needs the directory's lock, which this rename holds until it
  * is answered, so that it cannot come too early. For a moment it comes too late; then the local file is stale
- * (local_node_is_stale), and the kernel looks again by itself.
+ * (local_node_is_stale), or refuses to be opened, and the kernel looks again by itself.
  */
 static int move_into_mail(struct fs *fs, fuse_ino_t from, const char *name, const struct mail_place *to,
                           bool noreplace)

@@ -1,4 +1,5 @@
 #include "own.h"
+#include "loop.h"
 
 /* A mark is an event about nothing, with one of these as its parent: no directory has such a number. */
 #define MARK_BEGIN UINT64_MAX
@@ -27,6 +28,8 @@ int own_write(struct cache *c, enum cache_durability durability, int (*change)(c
               void *arg)
 {
     struct own_change own = {change, arg};
+    if (durability == CACHE_NOW)
+        loop_will_wait();
     return cache_write(c, CACHE_FROM_FILES, durability, marked_change, &own);
 }
 

@@ -1,6 +1,8 @@
 /* Files of the local area that leave for the mail, as the kernel asks for them afterwards (local_node.h). */
 #include "local.h"
 #include <fcntl.h>
+#include <pthread.h>
+#include <time.h>
 #include <unistd.h>
 #include "local_node.h"
 #include "mail_tests.h"
@@ -33,45 +35,72 @@ static fuse_ino_t make_file(const char *name)
     return e.ino;
 }
 
+static void leave(const char *name)
+{
+    assert_int_equal(local_remove_name(local, root, name), 0);
+}
+
 static void test_who_has_left(void **state)
 {
     (void)state;
     fuse_ino_t file = make_file("x");
-    assert_false(local_node_is_stale(local, file) || local_node_has_left(local, file));
-    assert_int_equal(local_remove_name(local, root, "x"), 0);
-    assert_true(local_node_is_stale(local, file) && local_node_has_left(local, file));
+    assert_false(local_node_is_stale(local, file) || local_node_refuses(local, file, 1));
+    leave("x");
+    assert_true(local_node_is_stale(local, file));
+    assert_true(local_node_refuses(local, file, 1) && local_node_refuses(local, file, 1));
 }
 
-static void test_open_is_no_longer_asked_for_by_name(void **state)
+/* By a descriptor of his own. */
+static void test_who_asks_again_gets_it(void **state)
 {
     (void)state;
     fuse_ino_t file = make_file("x");
     local_node_count(local, file, 1);
-    assert_int_equal(local_remove_name(local, root, "x"), 0);
-    assert_true(local_node_has_left(local, file));
+    leave("x");
     assert_false(local_node_is_stale(local, file));
+    assert_true(local_node_refuses(local, file, 1));
+    assert_true(local_node_refuses(local, file, 2));
+    assert_true(local_node_refuses(local, file, 1));
+    assert_false(local_node_refuses(local, file, 1));
+    assert_true(local_node_refuses(local, file, 1)); /* the next time */
     local_node_count(local, file, -1);
     assert_true(local_node_is_stale(local, file));
 }
 
-/* A release is told when nobody waits for it, and may be carried out after what the program did next. */
-static void test_a_release_that_is_late(void **state)
+static void *release_late(void *file)
+{
+    nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+    local_node_count(local, (fuse_ino_t)(uintptr_t)file, -1);
+    return NULL;
+}
+
+/* Up to 20 ms; so that a busy machine may be late, it is tried a few times. */
+static void test_a_release_on_its_way_is_waited_for(void **state)
+{
+    (void)state;
+    bool waited = false;
+    for (int i = 0; i < 50 && !waited; i++) {
+        pthread_t thread;
+        fuse_ino_t file = make_file("x");
+        local_node_count(local, file, 1);
+        local_node_closing(local, file);
+        assert_int_equal(pthread_create(&thread, NULL, release_late, (void *)(uintptr_t)file), 0);
+        leave("x");
+        waited = local_node_is_stale(local, file);
+        pthread_join(thread, NULL);
+    }
+    assert_true(waited);
+}
+
+/* As with a descriptor that a child has closed: it is waited for, and then it is still open. */
+static void test_no_release_is_on_its_way(void **state)
 {
     (void)state;
     fuse_ino_t file = make_file("x");
     local_node_count(local, file, 1);
     local_node_closing(local, file);
-    assert_int_equal(local_remove_name(local, root, "x"), 0);
-    assert_true(local_node_is_stale(local, file));
-    local_node_count(local, file, 0); /* it was only one of two descriptors */
+    leave("x");
     assert_false(local_node_is_stale(local, file));
-    local_node_closing(local, file);
-    local_node_count(local, file, 1); /* and another one comes */
-    assert_false(local_node_is_stale(local, file));
-    local_node_closing(local, file);
-    assert_false(local_node_is_stale(local, file));
-    local_node_closing(local, file);
-    assert_true(local_node_is_stale(local, file));
 }
 
 static void test_another_name_stays(void **state)
@@ -80,16 +109,17 @@ static void test_another_name_stays(void **state)
     fuse_ino_t file = make_file("x");
     int dir = local_node_fd(local, root);
     assert_int_equal(linkat(dir, "x", dir, "y", 0), 0);
-    assert_int_equal(local_remove_name(local, root, "x"), 0);
-    assert_false(local_node_is_stale(local, file) || local_node_has_left(local, file));
+    leave("x");
+    assert_false(local_node_is_stale(local, file) || local_node_refuses(local, file, 1));
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_who_has_left, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_open_is_no_longer_asked_for_by_name, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_a_release_that_is_late, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_who_asks_again_gets_it, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_release_on_its_way_is_waited_for, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_no_release_is_on_its_way, setup, teardown),
         cmocka_unit_test_setup_teardown(test_another_name_stays, setup, teardown),
     };
     return cmocka_run_group_tests_name("fs local", tests, NULL, NULL);

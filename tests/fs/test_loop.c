@@ -1,13 +1,15 @@
 /*
  * Who takes requests from the kernel (loop.h), with a real mount of a file system that has nothing but a
- * root, in which to look up
+ * root, in which the attributes of
  *
- *   hold-N    takes until the test lets go
- *   busy-N    takes a moment
- *   anything  takes no time
+ *   hold-N    take until the test lets go
+ *   wait-N    the same, and the handler says that it will wait
+ *   busy-N    take a moment
+ *   slow-N    take as long as a slow disk
+ *   quick-N   take no time
  *
- * and none of them is there. Who asks is always another process: a thread that waits for its own mount cannot
- * be killed. Skipped where there is no FUSE.
+ * Who asks is always another process: a thread that waits for its own mount cannot be killed. Skipped where
+ * there is no FUSE.
  */
 #include "loop.h"
 #include <errno.h>
@@ -51,13 +53,23 @@ static struct {
 
 static atomic_uint sleeps;
 
-/* The linker puts it in the place of poll. */
+static atomic_bool no_watch;
+
+/* The linker puts these in the places of poll and pthread_cond_timedwait. */
 int __real_poll(struct pollfd *p, nfds_t n, int timeout);
 int __wrap_poll(struct pollfd *p, nfds_t n, int timeout);
 int __wrap_poll(struct pollfd *p, nfds_t n, int timeout)
 {
     atomic_fetch_add(&sleeps, 1);
     return __real_poll(p, n, timeout);
+}
+
+int __real_pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until);
+int __wrap_pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until);
+int __wrap_pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until)
+{
+    return atomic_load(&no_watch) && cond != &t.changed ? pthread_cond_wait(cond, mutex)
+                                                        : __real_pthread_cond_timedwait(cond, mutex, until);
 }
 
 static void sleep_us(long us)
@@ -78,17 +90,17 @@ static void hold(void)
     pthread_mutex_unlock(&t.lock);
 }
 
-static void be_busy(void)
+static void be_busy(long us)
 {
     unsigned now = atomic_fetch_add(&t.at_once, 1) + 1, max = atomic_load(&t.at_once_max);
     while (now > max && !atomic_compare_exchange_weak(&t.at_once_max, &max, now))
         ;
-    sleep_us(100); /* less than the watch lets pass */
+    sleep_us(us);
     atomic_fetch_sub(&t.at_once, 1);
 }
 
 /* Inode numbers say what happens. */
-enum { HOLD = 1000, BUSY = 2000, QUICK = 3000 };
+enum { HOLD = 1000, WAIT = 2000, BUSY = 3000, SLOW = 4000, QUICK = 5000 };
 
 static struct stat attributes(fuse_ino_t ino)
 {
@@ -100,7 +112,11 @@ static struct stat attributes(fuse_ino_t ino)
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
     (void)parent;
-    fuse_ino_t first = strncmp(name, "hold", 4) == 0 ? HOLD : strncmp(name, "busy", 4) == 0 ? BUSY : QUICK;
+    fuse_ino_t first = strncmp(name, "hold", 4) == 0   ? HOLD
+                       : strncmp(name, "wait", 4) == 0 ? WAIT
+                       : strncmp(name, "busy", 4) == 0 ? BUSY
+                       : strncmp(name, "slow", 4) == 0 ? SLOW
+                                                       : QUICK;
     struct fuse_entry_param e = {.ino = first + strtoul(name + 5, NULL, 10), .entry_timeout = 86400};
     e.attr = attributes(e.ino);
     fuse_reply_entry(req, &e);
@@ -109,10 +125,12 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     (void)fi;
+    if (ino >= WAIT && ino < BUSY)
+        loop_will_wait();
     if (ino >= HOLD && ino < BUSY)
         hold();
     if (ino >= BUSY && ino < QUICK)
-        be_busy();
+        be_busy(ino < SLOW ? 100 : 2000); /* less than the watch lets pass, and more */
     atomic_fetch_add(&t.answered, ino != FUSE_ROOT_ID);
     struct stat st = attributes(ino);
     fuse_reply_attr(req, &st, 0);
@@ -177,12 +195,15 @@ static int finish(void **state)
     if (!t.se)
         return 0;
     let_go();
-    loop_exit(t.loop);
+    atomic_store(&no_watch, false);
+    if (t.loop)
+        loop_exit(t.loop);
     if (t.runs)
         join();
     fuse_session_unmount(t.se);
     fuse_session_destroy(t.se);
     loop_free(t.loop);
+    t.loop = NULL;
     t.se = NULL;
     return rmdir(t.root);
 }
@@ -252,7 +273,7 @@ static void test_one_waits_others_are_served(void **state)
     pid_t waits = ask("hold", 0, 1);
     wait_held(1);
     assert_true(ended(ask("quick", 0, 1000), PATIENCE_MS));
-    assert_false(ended(waits, 0));
+    assert_false(ended(waits, 1));
     let_go();
     assert_true(ended(waits, PATIENCE_MS));
 }
@@ -290,6 +311,37 @@ static void test_many_are_helped(void **state)
         assert_true(ended(busy[i], PATIENCE_MS));
     assert_int_equal(atomic_load(&t.answered), 2000);
     assert_true(atomic_load(&t.at_once_max) > 1);
+}
+
+/* Those that wait for a disk are not served one by one, and who does not need it is served meanwhile. */
+static void test_slow_ones_are_served_together(void **state)
+{
+    (void)state;
+    pid_t slow[8];
+    begin();
+    for (unsigned i = 0; i < 8; i++)
+        slow[i] = ask("slow", i, 60);
+    assert_true(ended(ask("quick", 0, 200), PATIENCE_MS));
+    for (unsigned i = 0; i < 8; i++)
+        assert_true(ended(slow[i], PATIENCE_MS));
+    assert_in_range(atomic_load(&t.at_once_max), 4, 8);
+}
+
+/* The watch, which sees nothing by itself here, need not find out. */
+static void test_who_will_wait_gives_the_lead_away(void **state)
+{
+    (void)state;
+    pid_t waits[3];
+    atomic_store(&no_watch, true);
+    begin();
+    for (unsigned i = 0; i < 3; i++) {
+        waits[i] = ask("wait", i, 1);
+        wait_held(i + 1);
+        assert_true(ended(ask("quick", 0, 100), PATIENCE_MS));
+    }
+    let_go();
+    for (unsigned i = 0; i < 3; i++)
+        assert_true(ended(waits[i], PATIENCE_MS));
 }
 
 /* Who asks again at once is mostly answered without a sleep in between; that a busy machine stretches the
@@ -380,6 +432,8 @@ int main(void)
         cmocka_unit_test_teardown(test_one_waits_others_are_served, finish),
         cmocka_unit_test_teardown(test_all_but_one_wait, finish),
         cmocka_unit_test_teardown(test_many_are_helped, finish),
+        cmocka_unit_test_teardown(test_slow_ones_are_served_together, finish),
+        cmocka_unit_test_teardown(test_who_will_wait_gives_the_lead_away, finish),
         cmocka_unit_test_teardown(test_brisk_requests_are_awaited_awake, finish),
         cmocka_unit_test_teardown(test_a_quiet_mount_sleeps, finish),
         cmocka_unit_test_teardown(test_ends_while_idle, finish),

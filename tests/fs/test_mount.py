@@ -553,6 +553,46 @@ def test_local_file_becomes_mail_at_once(mount):
     assert len(names(mount.path("INBOX/cur"))) == 300
 
 
+def closed_copy(descriptor):
+    os.close(os.dup(descriptor))
+
+
+def written_by_a_child(descriptor):
+    subprocess.run(["echo", "more"], stdout=descriptor, check=True)
+
+
+@pytest.mark.parametrize("before", [lambda descriptor: None, closed_copy, written_by_a_child])
+def test_handle_of_what_became_mail(mount, before):
+    """Whoever has it open goes on, whatever was done to it before; what is asked for by name is the mail."""
+    os.makedirs(mount.path(".queue"))
+    source, target = mount.path(".queue/x"), mount.path("INBOX/new/x")
+    operations = [
+        os.fstat,
+        lambda descriptor: os.pread(descriptor, 100, 0),
+        lambda descriptor: os.lseek(descriptor, 0, os.SEEK_END),
+        lambda descriptor: os.utime(descriptor, (1, 1)),
+        lambda descriptor: os.fchmod(descriptor, 0o644),
+        lambda descriptor: os.close(os.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY)),
+        lambda descriptor: os.close(os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_APPEND)),
+        lambda descriptor: os.truncate(f"/proc/self/fd/{descriptor}", 4),
+        lambda descriptor: os.ftruncate(descriptor, 3),
+        lambda descriptor: os.pwrite(descriptor, b"old", 0),
+    ]
+    for operation in operations:
+        with open(source, "wb+", buffering=0) as f:
+            f.write(BODY)
+            before(f.fileno())
+            text = get(source)
+            os.rename(source, target)
+            operation(f.fileno())
+            assert get(target) == text
+            with open(target, "ab") as mail:
+                mail.write(b"more\n")
+            os.truncate(target, len(text) + 2)
+            assert get(target) == text + b"mo"
+        os.unlink(target)
+
+
 def test_local_file_replaces_mail(mount):
     name = "1.z:2,S"
     path = known(mount, name)
