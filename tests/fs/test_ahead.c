@@ -126,13 +126,15 @@ static void expect_no_more_than(unsigned count)
 {
     nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
     pthread_mutex_lock(&lock);
-    assert_int_equal(n, count);
+    unsigned have = n;
     pthread_mutex_unlock(&lock);
+    assert_int_equal(have, count);
 }
 
 /* In whatever order: each of them once, and nothing else. */
 static void expect_read(const struct message *m, unsigned first, unsigned count)
 {
+    unsigned missing = 0;
     wait_for(count);
     expect_no_more_than(count);
     pthread_mutex_lock(&lock);
@@ -140,10 +142,11 @@ static void expect_read(const struct message *m, unsigned first, unsigned count)
         unsigned times = 0;
         for (unsigned j = 0; j < count; j++)
             times += read_ids[j] == m[first + i].id;
-        assert_int_equal(times, 1);
+        missing += times != 1;
     }
     n = 0;
     pthread_mutex_unlock(&lock);
+    assert_int_equal(missing, 0);
 }
 
 /* 16 are read behind the third; at the middle of them 32 more, and at the middle of those 64. */
@@ -191,7 +194,7 @@ static void test_the_end_of_the_directory(void **state)
     (void)state;
     open_each(mail, MANY - 13, 3, SLOW_NS);
     expect_read(mail, MANY - 10, 10);
-    open_each(mail, MANY - 10, 10, SLOW_NS);
+    open_each(mail, MANY - 10, 10, 1000);
     expect_no_more_than(0);
 }
 
