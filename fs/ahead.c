@@ -35,13 +35,14 @@ struct ahead {
     pthread_cond_t work;
     int64_t mailbox; /* the directory that somebody seems to go through */
     enum sub sub;
-    int64_t last;   /* the last slow open in it, */
-    unsigned opens; /* and how many there were, each behind the one before */
-    int64_t end;    /* what is read ahead begins behind this message, or has come to it */
-    unsigned size;  /* of the next part */
-    bool due;       /* it is to be looked up */
-    bool was_slow;  /* something of this part was not in memory */
-    unsigned n, next, done;
+    int64_t last;           /* the last slow open in it, */
+    unsigned opens;         /* and how many there were, each behind the one before */
+    int64_t end;            /* what is read ahead begins behind this message, or has come to it */
+    unsigned size;          /* of the next part */
+    bool due;               /* it is to be looked up */
+    unsigned parts;         /* so far */
+    unsigned n, next, done; /* of this part; */
+    unsigned slow;          /* and how many of them were not in memory */
     struct message part[PART_MAX];
     bool stop;
     unsigned threads;
@@ -103,8 +104,8 @@ static void look_up(struct ahead *a, struct looked_up *l)
     for (unsigned i = 0; i < l->n; i++)
         a->part[i] = l->part[i];
     a->n = l->n;
-    a->next = a->done = 0;
-    a->was_slow = false;
+    a->next = a->done = a->slow = 0;
+    a->parts++;
     a->end = l->part[l->n - 1].id;
     a->size = 2 * a->size < PART_MAX ? 2 * a->size : PART_MAX;
     atomic_store(&a->mark, l->part[l->n / 2].id);
@@ -115,6 +116,7 @@ static void look_up(struct ahead *a, struct looked_up *l)
 static void read_next(struct ahead *a)
 {
     const struct message m = a->part[a->next++];
+    unsigned part = a->parts;
     bool slow = m.id <= a->last; /* too late */
     if (!slow) {
         pthread_mutex_unlock(&a->lock);
@@ -123,8 +125,11 @@ static void read_next(struct ahead *a)
         slow = ahead_clock_ns() - begun_ns > SLOW_NS;
         pthread_mutex_lock(&a->lock);
     }
-    a->was_slow = a->was_slow || slow;
-    if (++a->done == a->n && !a->was_slow)
+    if (part != a->parts)
+        return;
+    a->slow += slow;
+    /* A thread that had to wait for its core looks slow as well. */
+    if (++a->done == a->n && a->slow <= a->n / 8)
         follow_nobody(a);
 }
 
@@ -183,7 +188,7 @@ void ahead_opened(struct ahead *a, const struct message *m, int64_t took_ns)
     pthread_mutex_lock(&a->lock);
     if (slow)
         note_slow(a, m);
-    if (m->mailbox == a->mailbox && m->sub == a->sub && m->id >= atomic_load(&a->mark))
+    if (m->mailbox == a->mailbox && m->sub == a->sub && m->id >= atomic_load(&a->mark) && m->id <= a->end)
         make_due(a);
     pthread_mutex_unlock(&a->lock);
 }

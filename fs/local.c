@@ -111,23 +111,32 @@ void local_node_depart(struct local *l, fuse_ino_t ino, bool departed)
     pthread_mutex_unlock(&l->lock);
 }
 
+/* The caller holds the lock. */
+static bool is_closing(struct local *l, fuse_ino_t ino)
+{
+    const struct local_node *n = *slot(l, ino);
+    return n && n->opens > 0 && n->closing >= n->opens;
+}
+
 void local_node_wait_released(struct local *l, fuse_ino_t ino)
 {
     struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
+    clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_nsec += RELEASE_MS * 1000000;
     if (until.tv_nsec >= 1000000000) {
         until.tv_sec++;
         until.tv_nsec -= 1000000000;
     }
+    pthread_mutex_lock(&l->lock);
+    bool wait = is_closing(l, ino);
+    pthread_mutex_unlock(&l->lock);
+    if (!wait)
+        return;
+    loop_will_wait();
     int r = 0;
     pthread_mutex_lock(&l->lock);
-    const struct local_node *n = *slot(l, ino);
-    while (n && n->opens > 0 && n->closing >= n->opens && r == 0) {
-        loop_will_wait();
+    while (is_closing(l, ino) && r == 0)
         r = pthread_cond_timedwait(&l->released, &l->lock, &until);
-        n = *slot(l, ino);
-    }
     pthread_mutex_unlock(&l->lock);
 }
 
@@ -150,7 +159,8 @@ bool local_node_refuses(struct local *l, fuse_ino_t ino, pid_t asks)
 {
     pthread_mutex_lock(&l->lock);
     struct local_node *n = *slot(l, ino);
-    bool refuses = n && n->departed && has_no_name(n->fd) && (n->opens == 0 || n->refused != asks);
+    bool refuses =
+        n && n->departed && has_no_name(n->fd) && (n->opens == 0 || asks == 0 || n->refused != asks);
     if (n)
         n->refused = refuses ? asks : 0;
     pthread_mutex_unlock(&l->lock);
@@ -472,7 +482,11 @@ int local_new(struct cache *c, bool read_only, struct local **ret)
     l->fd = fd;
     l->read_only = read_only;
     pthread_mutex_init(&l->lock, NULL);
-    pthread_cond_init(&l->released, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&l->released, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     *ret = l;
     return 0;
 }

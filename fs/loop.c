@@ -72,6 +72,7 @@ struct loop {
 
 /* The loop that this thread leads, while it carries a request out and has not said that it will wait. */
 static _Thread_local struct loop *leading;
+static _Thread_local unsigned long long leading_beat;
 
 static void *run_follower(void *arg);
 
@@ -94,7 +95,7 @@ static int take(struct loop *l, struct fuse_buf *buf)
             return 0;
         r = fuse_session_receive_buf(l->se, buf);
     } while (r == -EINTR);
-    return r;
+    return r == -ECONNABORTED ? 0 : r; /* the kernel may say that, too, where it ends the connection */
 }
 
 static void sleep_until_request(struct loop *l)
@@ -134,10 +135,11 @@ static int await(struct loop *l, struct fuse_buf *buf, struct pace *pace)
 
 /* ---- threads ---- */
 
-/* The caller holds the lock. Wakes a follower, or makes one. Returns false when there is none. */
-static bool need_follower(struct loop *l)
+/* The caller holds the lock. Wakes one of those who follow, or makes another; `taken` of them are woken for
+ * something else. Returns false when there is none. */
+static bool need_follower(struct loop *l, unsigned taken)
 {
-    if (l->following > l->help) {
+    if (l->following > taken) {
         pthread_cond_signal(&l->follow);
         return true;
     }
@@ -166,7 +168,7 @@ void loop_will_wait(void)
         return;
     leading = NULL;
     pthread_mutex_lock(&l->lock);
-    l->relieve = atomic_load(&l->beat);
+    l->relieve = leading_beat;
     pthread_cond_signal(&l->watch);
     pthread_mutex_unlock(&l->lock);
 }
@@ -181,7 +183,7 @@ static void wake_watch(struct loop *l)
 static void call_for_help(struct loop *l)
 {
     pthread_mutex_lock(&l->lock);
-    if (need_follower(l))
+    if (need_follower(l, l->help + !l->watched))
         l->help++;
     pthread_mutex_unlock(&l->lock);
 }
@@ -209,6 +211,7 @@ static void lead(struct loop *l, struct fuse_buf *buf)
             call_for_help(l);
         }
         leading = l;
+        leading_beat = beat;
         fuse_session_process_buf(l->se, buf);
         leading = NULL;
         unsigned long long own = beat;
@@ -285,7 +288,7 @@ static enum task follow(struct loop *l)
         }
     }
     if (task == LEAD)
-        need_follower(l); /* for the watch; where there can be none, the next who comes back is it */
+        need_follower(l, l->help); /* for the watch; where there can be none, the next who comes back is it */
     pthread_mutex_unlock(&l->lock);
     return task;
 }
@@ -341,7 +344,7 @@ int loop_run(struct loop *l, struct fuse_session *se)
     if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
         return -errno;
     pthread_mutex_lock(&l->lock);
-    need_follower(l);
+    need_follower(l, 0);
     bool watched = l->threads > 0;
     pthread_mutex_unlock(&l->lock);
     if (!watched)

@@ -218,6 +218,18 @@ static void test_who_does_not_go_through(void **state)
     expect_no_more_than(0);
 }
 
+/* New mail, say, which is in memory, long after. */
+static void test_what_is_opened_far_behind_it(void **state)
+{
+    (void)state;
+    open_each(mail, 0, 3, SLOW_NS);
+    expect_read(mail, 3, 16);
+    open_each(mail, 300, 50, 1000);
+    expect_no_more_than(0);
+    open_each(mail, 11, 1, 1000);
+    expect_read(mail, 19, 32);
+}
+
 static void test_from_one_mailbox_to_the_next(void **state)
 {
     (void)state;
@@ -259,6 +271,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_the_rest_is_in_memory, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_end_of_the_directory, setup, teardown),
         cmocka_unit_test_setup_teardown(test_who_does_not_go_through, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_is_opened_far_behind_it, setup, teardown),
         cmocka_unit_test_setup_teardown(test_from_one_mailbox_to_the_next, setup, teardown),
         cmocka_unit_test_setup_teardown(test_who_is_faster, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_end_while_reading, setup, teardown),
