@@ -18,8 +18,8 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <time.h>
 #include "body.h"
+#include "clock.h"
 
 #define SLOW_NS (40 * 1000) /* an inode that is in memory is opened in a tenth of that */
 #define SLOW_OPENS 3        /* as many make somebody who goes through */
@@ -48,13 +48,6 @@ struct ahead {
     unsigned threads;
     pthread_t thread[THREADS];
 };
-
-int64_t ahead_clock_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
 
 /* The caller holds the lock. */
 static void follow_nobody(struct ahead *a)
@@ -120,9 +113,9 @@ static void read_next(struct ahead *a)
     bool slow = m.id <= a->last; /* too late */
     if (!slow) {
         pthread_mutex_unlock(&a->lock);
-        int64_t begun_ns = ahead_clock_ns();
+        int64_t begun_ns = clock_monotonic_ns();
         body_read_ahead(a->cache, &m);
-        slow = ahead_clock_ns() - begun_ns > SLOW_NS;
+        slow = clock_monotonic_ns() - begun_ns > SLOW_NS;
         pthread_mutex_lock(&a->lock);
     }
     if (part != a->parts)

@@ -11,5 +11,3 @@ int ahead_new(struct cache *c, struct ahead **ret); /* 0, -ENOMEM; no thread yet
 void ahead_free(struct ahead *a);                   /* NULL is allowed */
 /* The body of a message was opened for somebody, which took that long. Any thread; waits for nothing. */
 void ahead_opened(struct ahead *a, const struct message *m, int64_t took_ns);
-/* For took_ns: monotonic. */
-int64_t ahead_clock_ns(void);

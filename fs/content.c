@@ -12,6 +12,7 @@
 #include <unistd.h>
 #include "ahead.h"
 #include "body.h"
+#include "clock.h"
 #include "files.h"
 #include "loop.h"
 #include "own.h"
@@ -68,10 +69,10 @@ static int open_row(struct files *t, struct open_file *f, const struct message *
     if (m->state != MESSAGE_PRESENT && m->state != MESSAGE_WRITING)
         return -ENODEV;
     bool write = m->state == MESSAGE_WRITING && f->writers > 0;
-    int64_t begun_ns = ahead_clock_ns();
+    int64_t begun_ns = clock_monotonic_ns();
     int fd = m->state == MESSAGE_PRESENT ? body_open(c, m) : work_open(c, m->id, write ? O_RDWR : O_RDONLY);
     if (fd >= 0 && m->state == MESSAGE_PRESENT)
-        ahead_opened(files_ahead(t), m, ahead_clock_ns() - begun_ns);
+        ahead_opened(files_ahead(t), m, clock_monotonic_ns() - begun_ns);
     if (fd < 0)
         return fd;
     int r = install(t, f, fd, m);

@@ -41,6 +41,7 @@
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
+#include "clock.h"
 
 #define THREADS_MAX 10 /* as many requests can be waiting for the disk at once */
 #define SPIN_NS                                                                                              \
@@ -75,13 +76,6 @@ static _Thread_local struct loop *leading;
 static _Thread_local unsigned long long leading_beat;
 
 static void *run_follower(void *arg);
-
-static int64_t now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
 
 /* ---- taking requests ---- */
 
@@ -123,13 +117,13 @@ static int await(struct loop *l, struct fuse_buf *buf, struct pace *pace)
     pace->run = 0;
     atomic_store(&l->pressed, false);
     while (r == -EAGAIN) {
-        if (pace->brisk && now_ns() - pace->done_ns < SPIN_NS)
+        if (pace->brisk && clock_monotonic_ns() - pace->done_ns < SPIN_NS)
             sched_yield();
         else
             sleep_until_request(l);
         r = take(l, buf);
     }
-    pace->brisk = now_ns() - pace->done_ns < SPIN_NS;
+    pace->brisk = clock_monotonic_ns() - pace->done_ns < SPIN_NS;
     return r;
 }
 
@@ -217,7 +211,7 @@ static void lead(struct loop *l, struct fuse_buf *buf)
         unsigned long long own = beat;
         if (!atomic_compare_exchange_strong(&l->beat, &own, ++beat))
             return;
-        pace.done_ns = now_ns();
+        pace.done_ns = clock_monotonic_ns();
     }
     end(l, r < 0 || is_over(l) ? r : -EPROTO);
 }
