@@ -39,7 +39,7 @@ struct cache_rd {
     struct statement table[STATEMENTS_MAX];
     struct statement memoryless; /* what statement_begin gives without memory */
     bool writer; /* inside a cache_tx: within its transaction, or lent for a glance while nobody can write */
-    bool changing;         /* the writer\'s, from BEGIN on: see statement_begin */
+    bool changing;         /* the writer's, from BEGIN on: see statement_begin */
     unsigned begun;        /* nested cache_rd_begin */
     struct cache_rd *next; /* of the cache's readers, protected by its readers_lock */
 };

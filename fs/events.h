@@ -12,7 +12,7 @@ int events_start(struct events *e);
 void events_stop(struct events *e);
 void events_free(struct events *e); /* stopped */
 
-void events_exit(struct events *e); /* ends the session's loop; async-signal-safe */
+void events_exit(struct events *e); /* ends the loop; async-signal-safe */
 
 /* cur, new or tmp was removed while its mailbox stayed: it comes back after 10 seconds. */
 void events_show_later(struct events *e, int64_t mailbox, enum sub sub);

@@ -1,8 +1,8 @@
 /*
  * What a request costs is mostly two wake-ups: the kernel wakes a thread of ours for it, and our answer wakes
  * the program that asked. Where all threads wait in read(2), the kernel wakes the one that has waited
- * longest, on a core that has fallen asleep, with nothing of it in the caches. For a program that opens one
- * file after another this is more than all that is done for it.
+ * longest, on a core that has fallen asleep, with nothing of it in the caches. A program that opens one file
+ * after another waits for that longer than for all else.
  *
  * So one thread *leads*: it alone takes requests, and carries them out itself. When there are none, it asks
  * for more without waiting, for a tenth of a millisecond, and only then sleeps until the kernel has one. It
@@ -44,12 +44,11 @@
 #include "clock.h"
 
 #define THREADS_MAX 10 /* as many requests can be waiting for the disk at once */
-#define SPIN_NS                                                                                              \
-    (100 * 1000) /* see above; a wake-up is 5 to 50 µs, and what programs do between two requests is less */
+/* A wake-up is 5 to 50 µs, and what programs do between two requests is mostly less than that. */
+#define SPIN_NS (100 * 1000)
 #define WATCH_NS (1000 * 1000)
-#define LONG_RUN                                                                                             \
-    8 /* requests without seeing the end of them; a single program's opens and closes make no more than a    \
-         few */
+/* Requests without seeing the end of them: a single program's opens and closes make no more than a few. */
+#define LONG_RUN 8
 
 struct loop {
     struct fuse_session *se;

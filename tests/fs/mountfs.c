@@ -1,6 +1,6 @@
 /*
- * Mounts a cache without an engine, for test_mount.py, which plays the server's part by lines on standard
- * input. Each line is answered by "ok ..." or "error NUMBER".
+ * Mounts a cache without an engine, for the tests beside it, which play the server's part by lines on
+ * standard input. Each line is answered by "ok ..." or "error NUMBER".
  *
  *   mountfs CACHE MOUNTPOINT fs|maildir++
  *

@@ -1,122 +1,18 @@
-"""The file side through a real mount: mountfs, with this test as its server. Skipped where there is no FUSE."""
+"""The file side through a real mount."""
 import errno
-import importlib.util
 import os
 import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 
 import pytest
 
-MOUNTFS = os.environ.get("MOUNTFS", "mountfs")
-TEXT = "Subject: a\\n\\nbody\\n"
-BODY = b"Subject: a\n\nbody\n"
+from mounting import BODY, MOUNTFS, Mount, TEXT, eventually, fails, get, known, names, needs_fuse, put, run
 
-
-def can_mount():
-    try:
-        os.close(os.open("/dev/fuse", os.O_RDWR))
-    except OSError:
-        return False
-    return os.geteuid() == 0 or shutil.which("fusermount3") is not None
-
-
-pytestmark = pytest.mark.skipif(not can_mount(), reason="no FUSE here")
-
-
-class Mount:
-    def __init__(self, base, layout="fs"):
-        self.base, self.layout = base, layout
-        self.root = os.path.join(base, "mnt")
-        os.makedirs(self.root, exist_ok=True)
-        self.start()
-
-    def start(self):
-        self.process = subprocess.Popen([MOUNTFS, os.path.join(self.base, "cache"), self.root, self.layout],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        line = self.process.stdout.readline().strip()
-        if line != "mounted":
-            raise RuntimeError(f"mountfs: {line!r} {self.process.wait()}")
-
-    def server(self, *words):
-        self.process.stdin.write(" ".join(str(w) for w in words) + "\n")
-        self.process.stdin.flush()
-        answer = self.process.stdout.readline().split()
-        assert answer and answer[0] == "ok", (words, answer)
-        return answer[1:]
-
-    def row(self, *place):
-        keys = ["id", "state", "flags", "based", "date", "size", "mailbox"]
-        return dict(zip(keys, map(int, self.server("row", *place))))
-
-    def path(self, *parts):
-        return os.path.join(self.root, *parts)
-
-    def stop(self):
-        if self.process.poll() is None:
-            self.process.stdin.write("quit\n")
-            self.process.stdin.flush()
-        assert self.process.wait(timeout=20) == 0
-
-    def end(self):
-        if self.process.poll() is None:
-            try:
-                self.stop()
-            except (subprocess.TimeoutExpired, AssertionError, OSError):
-                self.process.kill()
-                self.process.wait()
-                if os.geteuid() == 0:
-                    subprocess.run(["umount", "-l", self.root], stderr=subprocess.DEVNULL)
-                else:
-                    subprocess.run(["fusermount3", "-uzq", self.root])
-                raise
-
-
-@pytest.fixture
-def base():
-    path = tempfile.mkdtemp(prefix="mailmount-test-")
-    yield path
-    assert not os.path.ismount(os.path.join(path, "mnt"))
-    shutil.rmtree(path)
-
-
-@pytest.fixture
-def mount(base):
-    m = Mount(base)
-    m.server("box", "INBOX")
-    yield m
-    m.end()
-
-
-def put(path, data):
-    with open(path, "wb") as f:
-        f.write(data)
-
-
-def get(path):
-    with open(path, "rb") as f:
-        return f.read()
-
-
-def names(path):
-    return sorted(os.listdir(path))
-
-
-def eventually(check, seconds=5):
-    deadline = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)
-
-
-def fails(error, function, *args):
-    with pytest.raises(OSError) as raised:
-        function(*args)
-    assert raised.value.errno == error, raised.value
+pytestmark = needs_fuse
 
 
 # ---- reading ----
@@ -315,13 +211,6 @@ def test_removed_before_it_was_settled(mount):
 
 # ---- edits ----
 
-def known(mount, name):
-    mount.server("mail", "INBOX", "cur", name, TEXT)
-    path = mount.path("INBOX/cur", name)
-    eventually(lambda: os.path.exists(path))
-    return path
-
-
 def test_rewrite_in_place(mount):
     path = known(mount, "1.l:2,S")
     reader = open(path, "rb")
@@ -494,194 +383,6 @@ def test_hidden_comes_back(mount):
     assert names(mount.path("INBOX")) == ["cur", "new", "tmp"]
 
 
-# ---- the local area ----
-
-def test_local(mount):
-    os.mkdir(mount.path(".notmuch"))
-    put(mount.path(".notmuch/x"), b"1")
-    put(mount.path("INBOX/dovecot-uidlist"), b"3 V1\n")
-    assert names(mount.root) == [".notmuch", "INBOX"]
-    assert "dovecot-uidlist" in names(mount.path("INBOX"))
-    assert get(mount.path("INBOX/dovecot-uidlist")) == b"3 V1\n"
-    assert os.stat(mount.root).st_nlink == 4
-    put(mount.path("INBOX/tmp/y"), b"y")
-    fails(errno.EXDEV, os.rename, mount.path("INBOX/tmp/y"), mount.path(".notmuch/y"))
-    os.unlink(mount.path("INBOX/dovecot-uidlist"))
-    shutil.rmtree(mount.path(".notmuch"))
-    assert names(mount.root) == ["INBOX"]
-
-
-def local(mount, data=BODY, name="x", mtime=1234567890):
-    os.makedirs(mount.path(".queue"), exist_ok=True)
-    path = mount.path(".queue", name)
-    put(path, data)
-    os.utime(path, (mtime, mtime))
-    return path
-
-
-@pytest.mark.parametrize("sub", ["cur", "new", "tmp"])
-def test_local_file_becomes_mail(mount, sub):
-    target = mount.path("INBOX", sub, "1.y:2,FS")
-    assert names(mount.path("INBOX", sub)) == []
-    os.rename(local(mount), target)
-    row = mount.row("INBOX", sub, "1.y:2,FS")
-    st = os.stat(target)
-    assert (st.st_ino, st.st_size, st.st_nlink, st.st_mtime) == (row["id"], len(BODY), 1, 1234567890)
-    assert (row["state"], row["date"], row["flags"]) == (2, 1234567890, 0 if sub == "tmp" else 1 | 4)
-    assert get(target) == BODY
-    assert names(mount.path(".queue")) == [] and names(mount.path("INBOX", sub)) == ["1.y:2,FS"]
-    assert names(mount.path("INBOX/tmp")) == (["1.y:2,FS"] if sub == "tmp" else [])
-    assert os.stat(target).st_ino == row["id"]
-
-
-def test_local_file_becomes_mail_at_once(mount):
-    """The kernel knows the local file by the new name until it is told: nobody may see that."""
-    for i in range(300):
-        source, target = local(mount, b"%d\n" % i), mount.path(f"INBOX/cur/{i}:2,S")
-        before = os.stat(source).st_ino
-        os.rename(source, target)
-        if i % 3 == 0:
-            assert os.stat(target).st_ino != before
-        elif i % 3 == 1:
-            with open(target, "ab") as f:
-                f.write(b"more\n")
-        else:
-            os.truncate(target, 1)
-        ino = os.stat(target).st_ino
-        assert ino == mount.row("INBOX", "cur", f"{i}:2,S")["id"]
-        assert get(target) == [b"%d\n" % i, b"%d\nmore\n" % i, (b"%d\n" % i)[:1]][i % 3]
-    assert len(names(mount.path("INBOX/cur"))) == 300
-
-
-def closed_copy(descriptor):
-    os.close(os.dup(descriptor))
-
-
-def written_by_a_child(descriptor):
-    subprocess.run(["echo", "more"], stdout=descriptor, check=True)
-
-
-@pytest.mark.parametrize("before", [lambda descriptor: None, closed_copy, written_by_a_child])
-def test_handle_of_what_became_mail(mount, before):
-    """Whoever has it open goes on, whatever was done to it before; what is asked for by name is the mail."""
-    os.makedirs(mount.path(".queue"))
-    source, target = mount.path(".queue/x"), mount.path("INBOX/new/x")
-    operations = [
-        os.fstat,
-        lambda descriptor: os.pread(descriptor, 100, 0),
-        lambda descriptor: os.lseek(descriptor, 0, os.SEEK_END),
-        lambda descriptor: os.utime(descriptor, (1, 1)),
-        lambda descriptor: os.fchmod(descriptor, 0o644),
-        lambda descriptor: os.close(os.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY)),
-        lambda descriptor: os.close(os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_APPEND)),
-        lambda descriptor: os.truncate(f"/proc/self/fd/{descriptor}", 4),
-        lambda descriptor: os.ftruncate(descriptor, 3),
-        lambda descriptor: os.pwrite(descriptor, b"old", 0),
-    ]
-    for operation in operations:
-        with open(source, "wb+", buffering=0) as f:
-            f.write(BODY)
-            before(f.fileno())
-            text = get(source)
-            os.rename(source, target)
-            operation(f.fileno())
-            assert get(target) == text
-            with open(target, "ab") as mail:
-                mail.write(b"more\n")
-            os.truncate(target, len(text) + 2)
-            assert get(target) == text + b"mo"
-        os.unlink(target)
-
-
-def test_local_file_replaces_mail(mount):
-    name = "1.z:2,S"
-    path = known(mount, name)
-    assert get(path) == BODY
-    with open(path, "rb") as old:
-        os.rename(local(mount, b"new\n"), path)
-        assert get(path) == b"new\n" and old.read() == BODY
-    row = mount.row("INBOX", "cur", name)
-    assert os.stat(path).st_ino == row["id"]
-    assert (row["flags"], row["date"], row["based"]) == (1, 1000000000, 0)
-    assert mount.server("gone") == [f"{name}:{row['id']}:1"]
-
-
-def test_local_file_that_is_open_becomes_mail(mount):
-    with open(local(mount), "rb") as f:
-        os.rename(f.name, mount.path("INBOX/cur/o:2,"))
-        assert f.read() == BODY and os.fstat(f.fileno()).st_nlink == 0
-    eventually(lambda: os.stat(mount.path("INBOX/cur/o:2,")).st_ino == mount.row("INBOX", "cur", "o:2,")["id"])
-
-
-def test_only_files_leave_the_local_area(mount):
-    os.makedirs(mount.path(".queue/d"))
-    os.symlink("d", mount.path(".queue/s"))
-    os.mkfifo(mount.path(".queue/p"))
-    for name in "dsp":
-        fails(errno.EXDEV, os.rename, mount.path(".queue", name), mount.path("INBOX/cur/x"))
-    fails(errno.EXDEV, os.link, mount.path(".queue/p"), mount.path("INBOX/cur/x"))
-    fails(errno.EXDEV, os.rename, local(mount), mount.path("Box"))
-    assert names(mount.path(".queue")) == ["d", "p", "s", "x"]
-    assert names(mount.path("INBOX/cur")) == names(mount.path("INBOX/tmp")) == []
-
-
-def test_local_file_is_linked_as_a_copy(mount):
-    source, target = local(mount), mount.path("INBOX/new/l")
-    os.link(source, target)
-    st = os.stat(target)
-    assert (st.st_ino, st.st_nlink, st.st_mtime) == (mount.row("INBOX", "new", "l")["id"], 1, 1234567890)
-    assert os.stat(source).st_nlink == 1 and get(source) == get(target) == BODY
-    fails(errno.EEXIST, os.link, source, target)
-    os.unlink(source)
-    assert get(target) == BODY and names(mount.path("INBOX/tmp")) == []
-
-
-def test_emacs_locks(mount):
-    known(mount, "1.B:2,S")
-    for directory in ("cur", "new"):
-        link = mount.path("INBOX", directory, ".#1.B:2,S")
-        os.symlink("me@host.1", link)
-        assert os.readlink(link) == "me@host.1"
-        assert ".#1.B:2,S" in names(mount.path("INBOX", directory))
-    assert names(mount.path("INBOX/cur")) == [".#1.B:2,S", "1.B:2,S"]
-    assert names(mount.path("INBOX")) == ["cur", "new", "tmp"]
-    fails(errno.ENOTEMPTY, os.rmdir, mount.path("INBOX/new"))
-    os.unlink(mount.path("INBOX/new/.#1.B:2,S"))
-    assert names(mount.path("INBOX/new")) == []
-    fails(errno.EPERM, os.mkdir, mount.path("INBOX/cur/.#x"))
-
-
-def test_made_up_names_can_be_replaced(mount):
-    path = mount.path("INBOX/dovecot-keywords")
-    fails(errno.ENOENT, get, path)
-    put(path + ".lock", b"this is something else\n")
-    os.rename(path + ".lock", path)
-    assert get(path) == b"this is something else\n"
-    assert "dovecot-keywords" in names(mount.path("INBOX"))
-    os.unlink(path)
-    fails(errno.ENOENT, get, path)
-
-
-def test_letters_are_taken_over(mount):
-    """Once for good: what the file said is made up from then on, letters are not taken back, and no other one is lent again."""
-    path = mount.path("INBOX/dovecot-keywords")
-    put(mount.path("INBOX/cur/1.k:2,Sab"), BODY)
-    put(path + ".lock", b"0 mine\n3 other\n")
-    os.rename(path + ".lock", path)
-    assert get(path) == b"0 mine\n3 other\n"
-    assert names(mount.path("INBOX")) == ["cur", "new", "tmp"]
-    put(path + ".lock", b"0 changed\n1 more\n2 other\n")
-    os.rename(path + ".lock", path)
-    assert get(path) == b"0 mine\n1 more\n3 other\n"
-    assert names(mount.path("INBOX/cur")) == ["1.k:2,Sab"]
-    for spoiled in (b"", b"0\n", b"x mine\n", b"0 two words\n"):
-        put(path + ".lock", spoiled)
-        os.rename(path + ".lock", path)
-        assert get(path) == spoiled
-        os.unlink(path)
-        assert get(path) == b"0 mine\n1 more\n3 other\n"
-
-
 # ---- bodies that are not here ----
 
 def test_lost_body_is_waited_for(mount):
@@ -800,5 +501,4 @@ def test_maildirpp(base):
 
 
 if __name__ == "__main__":
-    several = ["-n", "2"] if importlib.util.find_spec("xdist") else []  # by itself the longest of all unit tests
-    sys.exit(pytest.main([__file__, "-q", "-p", "no:cacheprovider", *several, *sys.argv[1:]]))
+    sys.exit(run(__file__))
