@@ -273,6 +273,7 @@ def test_into_a_mailbox_made_just_now(mounted):
     for sub in ("tmp", "new", "cur"):
         os.makedirs(m.root / "Fresh" / sub)
     m.deliver(WIRE, "Fresh", info="S")
+    eventually(lambda: "Fresh" in mounted.witness.mailboxes())
     assert arrived(mounted, mailbox="Fresh").octets == WIRE
 
 
